@@ -1,0 +1,181 @@
+"""Trains generated files side by side, one optimizer step at a time, and measures where they part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from specc.diagnostics import Diagnostic, Note, SpecError
+from specc.runner.comparison import Comparison, FirstDifference, Step
+from specc.runner.locate import locate
+from specc.runner.measure import (
+    Array,
+    Arrays,
+    is_statistic,
+    pairs,
+    relative_difference,
+    statistics_differences,
+    travelled_difference,
+    worst,
+)
+from specc.runner.process import Team
+
+Part = Mapping[str, Any]
+OnStep = Callable[[Step], None]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The rows of the training part that optimizer step number ``step`` (from 0) sees."""
+
+    step: int
+    epoch: int
+    rows: Array
+
+
+def compare(
+    sources: Mapping[str, Path],
+    train: Part,
+    *,
+    steps: int,
+    batch_size: int,
+    dtype: str = "float64",
+    seed: int | None = None,
+    tolerance: float | None = None,
+    indifferent: Sequence[str] = (),
+    on_step: OnStep | None = None,
+) -> Comparison:
+    """Trains every file on the same batches in its own process, each running on by itself, and compares all pairs.
+
+    Args:
+        sources: the generated file of each backend; the first is the reference of a localisation.
+        train: ``{"inputs": {name: array}, "targets": {name: array}}`` and perhaps ``"sample_weights"``.
+        steps: optimizer steps; they cross epochs, with a last partial batch, in the files' own order.
+        tolerance: the largest allowed difference of losses, parameters and statistics at any step; without one
+            nothing is judged but the common start and order, which must be bit-identical.
+        indifferent: tensors whose true gradient is zero, which are measured but not judged.
+        on_step: called after each step with its figures.
+
+    Raises:
+        SpecError: a file fails, its framework is missing, or the files disagree about their parameters.
+    """
+    with Team(sources) as team:
+        start, first = begin(team, train, dtype, seed)
+        reference = team.names[0]
+        records: list[Step] = []
+        previous = start
+        for batch, order_difference in batches(team, seed, sample_count(train), batch_size, steps):
+            first = first or order_difference
+            answers = team.ask("step", rows=batch.rows)
+            record = _measure(batch, answers, start, set(indifferent))
+            records.append(record)
+            if first is None and tolerance is not None and exceeds(record, tolerance):
+                first = locate(team, batch.step, batch.rows, previous, record, tolerance)
+            previous = answers[reference]["parameters"]
+            if on_step is not None:
+                on_step(record)
+        return Comparison(
+            name=str(team.opened[reference]["name"]),
+            dtype=dtype,
+            backends=tuple(team.names),
+            steps=tuple(records),
+            indifferent=tuple(indifferent),
+            first_difference=first,
+            tolerance=tolerance,
+            environment={name: opened["environment"] for name, opened in team.opened.items()},
+        )
+
+
+def begin(
+    team: Team, train: Part, dtype: str, seed: int | None
+) -> tuple[Arrays, FirstDifference | None]:
+    """Gives every worker the data and an initial model; the common start, and where it is not common."""
+    team.ask("data", parts={"train": train})
+    built = team.ask("build", dtype=dtype, seed=seed)
+    reference = team.names[0]
+    start: Arrays = built[reference]
+    for name, parameters in built.items():
+        if parameters.keys() != start.keys():
+            odd = sorted(parameters.keys() ^ start.keys())
+            raise SpecError(
+                Diagnostic(
+                    "E0903",
+                    f"the files for {reference} and {name} have different parameters",
+                    notes=tuple(Note(f"only one of them has {tensor}") for tensor in odd),
+                )
+            )
+    for tensor in start:
+        for name in team.names[1:]:
+            if not np.array_equal(built[name][tensor], start[tensor]):
+                difference = relative_difference(built[name][tensor], start[tensor])
+                pair = (reference, name)
+                return start, FirstDifference(0, "initial_parameter", tensor, difference, pair)
+    return start, None
+
+
+def batches(
+    team: Team, seed: int | None, count: int, size: int, steps: int
+) -> Iterator[tuple[Batch, FirstDifference | None]]:
+    """The batches in the files' own order, the last of an epoch as short as it comes; and where orders differ."""
+    reference = team.names[0]
+    seed = int(team.opened[reference]["seed"]) if seed is None else seed
+    per_epoch = -(-count // size)
+    order: Array = np.arange(count)
+    for step in range(steps):
+        epoch, position = divmod(step, per_epoch)
+        difference = None
+        if position == 0:
+            orders = team.ask("order", seed=seed, epoch=epoch, count=count)
+            order = orders[reference]
+            odd = (name for name in team.names[1:] if not np.array_equal(orders[name], order))
+            if (name := next(odd, None)) is not None:
+                difference = FirstDifference(
+                    step, "batch_order", f"of epoch {epoch}", np.inf, (reference, name)
+                )
+        yield Batch(step, epoch, order[position * size : (position + 1) * size]), difference
+
+
+def sample_count(part: Part) -> int:
+    """The number of rows of a part of the data."""
+    return len(next(iter(part["inputs"].values())))
+
+
+def exceeds(record: Step, tolerance: float) -> bool:
+    """Whether anything of this step that is judged is outside the tolerance."""
+    figures = (record.loss_difference, record.largest, worst(record.statistics.values()))
+    return any(figure > tolerance for figure in figures)
+
+
+def _measure(
+    batch: Batch, answers: Mapping[str, Any], start: Arrays, indifferent: set[str]
+) -> Step:
+    """The worst pair for every tensor."""
+    parameters = {name: answer["parameters"] for name, answer in answers.items()}
+    losses = {name: float(answer["loss"]) for name, answer in answers.items()}
+    moved: dict[str, float] = {}
+    statistics: dict[str, float] = {}
+    for a, b in pairs(parameters):
+        for tensor, initial in start.items():
+            if not is_statistic(tensor):
+                difference = travelled_difference(
+                    parameters[a][tensor], parameters[b][tensor], initial
+                )
+                moved[tensor] = max(moved.get(tensor, 0.0), difference)
+        for tensor, difference in statistics_differences(parameters[a], parameters[b]).items():
+            statistics[tensor] = max(statistics.get(tensor, 0.0), difference)
+    return Step(
+        step=batch.step,
+        epoch=batch.epoch,
+        losses=losses,
+        loss_difference=worst(
+            relative_difference(np.asarray(losses[a]), np.asarray(losses[b]))
+            for a, b in pairs(losses)
+        ),
+        differences={name: value for name, value in moved.items() if name not in indifferent},
+        statistics=statistics,
+        indifferent={name: value for name, value in moved.items() if name in indifferent},
+    )

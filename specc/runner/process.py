@@ -1,0 +1,157 @@
+"""The parent's side of a worker: start it, ask it, and turn its failures into diagnostics."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, cast
+
+from specc.diagnostics import Diagnostic, Note, SpecError
+from specc.runner import wire
+
+PACKAGES = {"torch": "torch", "tensorflow": "tensorflow", "keras": "tensorflow"}
+_WORKER = Path(__file__).with_name("worker.py")
+
+
+class WorkerError(SpecError):
+    """A generated file failed, or the framework that it needs is not installed."""
+
+
+class Worker:
+    """One generated file in a process of its own, where specc cannot be imported.
+
+    ``python`` is the interpreter that runs the file: another one may hold a framework that this one does not.
+    """
+
+    def __init__(self, backend: str, path: Path, python: str = sys.executable) -> None:
+        self.backend = backend
+        self.path = path
+        self._resources = contextlib.ExitStack()
+        self._errors = self._resources.enter_context(tempfile.TemporaryFile())
+        self._process = self._resources.enter_context(
+            subprocess.Popen(
+                [python, "-P", str(_WORKER)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._errors,
+            )
+        )
+        self.post("open", path=str(path.resolve()))
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def post(self, command: str, **fields: Any) -> None:
+        """Sends a command without waiting; `wait` takes its answer."""
+        try:
+            wire.send(cast(BinaryIO, self._process.stdin), {"command": command, **fields})
+        except BrokenPipeError:
+            raise self._died() from None
+
+    def wait(self, on_event: Callable[[dict[str, Any]], None] | None = None) -> Any:
+        """The result of the oldest unanswered command; events on the way go to ``on_event``."""
+        while True:
+            reply = wire.receive(cast(BinaryIO, self._process.stdout))
+            if reply is None:
+                raise self._died()
+            if "error" in reply:
+                raise self._failed(reply["error"])
+            if "result" in reply:
+                return reply["result"]
+            if on_event is not None:
+                on_event(reply["event"])
+
+    def ask(self, command: str, **fields: Any) -> Any:
+        """Sends a command and returns its result."""
+        self.post(command, **fields)
+        return self.wait()
+
+    def close(self) -> None:
+        """Ends the process, whatever it is doing."""
+        self._process.kill()
+        # What is still buffered was for a process that is gone.
+        with contextlib.suppress(BrokenPipeError):
+            self._resources.close()
+
+    def _died(self) -> WorkerError:
+        code = self._process.wait()
+        self._errors.seek(0)
+        printed = self._errors.read().decode(errors="replace").strip().splitlines()
+        notes = tuple(Note(line) for line in printed[-12:])
+        message = f"the {self.backend} process ended with code {code} while it ran {self.path}"
+        return WorkerError(Diagnostic("E0902", message, notes=notes))
+
+    def _failed(self, error: Mapping[str, str]) -> WorkerError:
+        package = error["missing"].partition(".")[0]
+        if package in PACKAGES:
+            return WorkerError(
+                Diagnostic(
+                    "E0901",
+                    f"{package} is not installed, and {self.path.name} needs it",
+                    help=f"pip install 'specc[{PACKAGES[package]}]', or choose other backends",
+                )
+            )
+        lines = error["traceback"].rstrip().splitlines()
+        return WorkerError(
+            Diagnostic(
+                "E0902",
+                f"{self.path} failed on {self.backend}: {error['kind']}: {error['message']}",
+                notes=tuple(Note(line) for line in lines[-12:]),
+            )
+        )
+
+
+class Team:
+    """Workers that do the same at the same time. A context manager that ends them all."""
+
+    def __init__(self, sources: Mapping[str, Path], python: str = sys.executable) -> None:
+        self.workers: dict[str, Worker] = {}
+        try:
+            for backend, path in sources.items():
+                self.workers[backend] = Worker(backend, path, python)
+            self.opened: dict[str, dict[str, Any]] = self.wait()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Team:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def names(self) -> Sequence[str]:
+        return tuple(self.workers)
+
+    def ask(self, command: str, **fields: Any) -> dict[str, Any]:
+        """The result of one command from every worker, computed side by side."""
+        for worker in self.workers.values():
+            worker.post(command, **fields)
+        return self.wait()
+
+    def wait(self) -> dict[str, Any]:
+        """The results of the command that was posted to every worker."""
+        return {name: worker.wait() for name, worker in self.workers.items()}
+
+    def close(self) -> None:
+        for worker in self.workers.values():
+            worker.close()

@@ -1,0 +1,225 @@
+"""The process in which one generated file runs. Started by path: ``python -P worker.py``.
+
+It answers commands that arrive on standard input (see wire.py). Standard output belongs to the replies: whatever the
+file or its framework prints goes to standard error instead. specc itself cannot be imported here, which proves on
+every run that a generated file stands alone.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any, BinaryIO
+
+import numpy as np
+
+Arrays = dict[str, Any]
+SECONDS_BETWEEN_EVENTS = 0.1
+
+
+class NoSpecc:
+    """An import hook under which specc does not exist."""
+
+    @staticmethod
+    def find_spec(name: str, path: Any = None, target: Any = None) -> None:
+        if name.partition(".")[0] == "specc":
+            raise ModuleNotFoundError(f"a generated file must not import {name}", name=name)
+
+
+def load_file(path: Path, name: str) -> ModuleType:
+    """The module in the file at ``path``, whatever the file is called."""
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+class Session:
+    """One loaded file with its model and trainer; every public method is a command."""
+
+    module: Any
+    model: Any
+    trainer: Any
+
+    def __init__(self, emit: Callable[[dict[str, Any]], None]) -> None:
+        self._emit = emit
+        self._data: dict[str, dict[str, Arrays]] = {}
+
+    def open(self, path: str) -> dict[str, Any]:
+        """Loads the generated file and says what it is and where it runs."""
+        self.module = load_file(Path(path), "generated")
+        return {
+            "name": self.module.NAME,
+            "backend": self.module.BACKEND,
+            "seed": self.module.SEED,
+            "dtype": self.module.DTYPE,
+            "environment": _environment(),
+        }
+
+    def data(self, parts: dict[str, dict[str, Arrays]]) -> None:
+        """Keeps the prepared arrays: ``{part: {"inputs": {...}, "targets": {...}, "sample_weights": array}}``."""
+        self._data = parts
+
+    def build(
+        self, seed: int | None = None, dtype: str | None = None, device: str | None = None
+    ) -> Arrays:
+        """Builds the model and its trainer anew; the initial parameters and running statistics."""
+        chosen = {"seed": seed, "dtype": dtype, "device": device}
+        self.model = self.module.build(**{k: v for k, v in chosen.items() if v is not None})
+        self.trainer = self.module.Trainer(self.model)
+        return dict(self.module.get_parameters(self.model))
+
+    def restore(self, path: str) -> None:
+        """The model whose weights were saved at ``path``."""
+        self.model = self.module.load(path)
+        self.trainer = self.module.Trainer(self.model)
+
+    def order(self, seed: int, epoch: int, count: int) -> Any:
+        """The order in which an epoch visits its samples."""
+        return np.asarray(self.module.batch_order(seed, epoch, count))
+
+    def step(self, rows: Any, state: bool = False) -> dict[str, Any]:
+        """One optimizer step on the given rows of the training part."""
+        loss = float(self.trainer.step(**self._batch(rows)))
+        parameters = dict(self.module.get_parameters(self.model))
+        return {"loss": loss, "parameters": parameters, "state": self.state() if state else {}}
+
+    def state(self) -> Arrays:
+        """The optimizer's slots and the step, by their neutral names."""
+        return dict(self.trainer.state())
+
+    def place(self, parameters: Arrays, state: Arrays) -> None:
+        """Puts the model and its optimizer where another run is."""
+        self.module.set_parameters(self.model, parameters)
+        self.trainer.load_state(state)
+
+    def gradients(self, rows: Any, step: int) -> dict[str, Any]:
+        """The loss and its gradients at the present parameters."""
+        loss, gradients = self.module.loss_and_gradients(self.model, **self._batch(rows), step=step)
+        return {"loss": float(loss), "gradients": dict(gradients)}
+
+    def inspect(self, parameters: Arrays, rows: Any, step: int) -> dict[str, Any]:
+        """Every named value, the loss and the gradients at ``parameters``; the model stays where it was."""
+        before = dict(self.module.get_parameters(self.model))
+        self.module.set_parameters(self.model, parameters)
+        batch = self._batch(rows)
+        values = self.module.trace(
+            self.model, batch["inputs"], batch["targets"], training=True, step=step
+        )
+        result = {"activations": dict(values), **self.gradients(rows, step)}
+        self.module.set_parameters(self.model, before)
+        return result
+
+    def fit(self, epochs: int, batch_size: int) -> dict[str, Any]:
+        """Trains on the training part and reports on the way; the history."""
+        train, validation = self._data["train"], self._data.get("validation")
+        last = 0.0
+
+        def on_step(step: int, epoch: int, loss: Any) -> None:
+            nonlocal last
+            # Reading the loss waits for the device, so it is read ten times a second and not every step.
+            if (now := time.monotonic()) - last >= SECONDS_BETWEEN_EVENTS:
+                last = now
+                self._emit({"step": step, "epoch": epoch, "loss": float(loss)})
+
+        def on_epoch(epoch: int, logs: dict[str, Any]) -> None:
+            self._emit({"epoch": epoch, "logs": {k: float(v) for k, v in logs.items()}})
+
+        history = self.trainer.fit(
+            train["inputs"],
+            train["targets"],
+            validation=(validation["inputs"], validation["targets"]) if validation else None,
+            epochs=epochs,
+            batch_size=batch_size,
+            on_step=on_step,
+            on_epoch=on_epoch,
+        )
+        return {name: [float(value) for value in values] for name, values in history.items()}
+
+    def parameters(self) -> Arrays:
+        """Parameters and running statistics, as they stand."""
+        return dict(self.module.get_parameters(self.model))
+
+    def save(self, path: str) -> None:
+        """Writes the weights as safetensors."""
+        self.module.save(self.model, path)
+
+    def evaluate(self, part: str) -> dict[str, float]:
+        """Loss and metrics on one part of the data."""
+        data = self._data[part]
+        scores = self.trainer.evaluate(data["inputs"], data["targets"])
+        return {name: float(value) for name, value in scores.items()}
+
+    def predict(self, inputs: Arrays, batch_size: int | None = None) -> Arrays:
+        """The outputs for ``inputs``, in inference mode."""
+        outputs = self.module.predict(self.model, inputs, batch_size)
+        return {name: np.asarray(value) for name, value in outputs.items()}
+
+    def _batch(self, rows: Any) -> dict[str, Any]:
+        part = self._data["train"]
+        batch: dict[str, Any] = {
+            kind: {name: array[rows] for name, array in part[kind].items()}
+            for kind in ("inputs", "targets")
+        }
+        if "sample_weights" in part:
+            batch["sample_weights"] = part["sample_weights"][rows]
+        return batch
+
+
+def _environment() -> dict[str, str]:
+    """The versions of what the file imported, and the machine."""
+    found = {"python": platform.python_version(), "platform": platform.platform()}
+    for name in ("numpy", "torch", "tensorflow", "keras", "jax"):
+        if (module := sys.modules.get(name)) is not None:
+            found[name] = str(getattr(module, "__version__", "unknown"))
+    return found | {"processors": str(os.cpu_count())}
+
+
+def _take_over_streams() -> tuple[BinaryIO, BinaryIO]:
+    """Requests and replies on private copies of the standard streams, so that no print can break a frame."""
+    requests = os.fdopen(os.dup(0), "rb")
+    replies = os.fdopen(os.dup(1), "wb")
+    with open(os.devnull, "rb") as nothing:
+        os.dup2(nothing.fileno(), 0)
+    os.dup2(2, 1)
+    return requests, replies
+
+
+def _describe(error: Exception) -> dict[str, str]:
+    missing = (error.name or "") if isinstance(error, ModuleNotFoundError) else ""
+    return {
+        "kind": type(error).__name__,
+        "message": str(error),
+        "missing": missing,
+        "traceback": traceback.format_exc(),
+    }
+
+
+def main() -> None:
+    """Answers requests until the other side closes the stream."""
+    requests, replies = _take_over_streams()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.meta_path.insert(0, NoSpecc())  # type: ignore[arg-type]
+    wire = load_file(Path(__file__).with_name("wire.py"), "wire")
+    session = Session(lambda event: wire.send(replies, {"event": event}))
+    while (request := wire.receive(requests)) is not None:
+        command = getattr(session, request.pop("command"))
+        try:
+            reply = {"result": command(**request)}
+        except Exception as error:
+            reply = {"error": _describe(error)}
+        wire.send(replies, reply)
+
+
+if __name__ == "__main__":
+    main()
