@@ -1,0 +1,226 @@
+"""Convolutions over channels-last arrays, each with the gradients of its input and its kernel."""
+
+import numpy as np
+
+
+def image_windows(
+    x: np.ndarray,
+    kernel_size: tuple[int, int],
+    strides: tuple[int, int],
+    padding: tuple[tuple[int, int], tuple[int, int]],
+    dilation: tuple[int, int],
+) -> np.ndarray:
+    """The patches of x (N, H, W, C) under each position of a kernel: a view (N, OH, OW, kh, kw, C).
+
+    padding is ((top, bottom), (left, right)), filled with zeros.
+    """
+    if np.any(padding):
+        x = np.pad(x, ((0, 0), *padding, (0, 0)))
+    height, width = ((k - 1) * d + 1 for k, d in zip(kernel_size, dilation, strict=True))
+    windows = np.lib.stride_tricks.sliding_window_view(x, (height, width), axis=(1, 2))
+    windows = windows[:, :: strides[0], :: strides[1], :, :: dilation[0], :: dilation[1]]
+    return windows.transpose(0, 1, 2, 4, 5, 3)
+
+
+def conv2d(
+    x: np.ndarray,
+    kernel: np.ndarray,
+    strides: tuple[int, int],
+    padding: tuple[tuple[int, int], tuple[int, int]],
+    dilation: tuple[int, int],
+    groups: int,
+) -> np.ndarray:
+    """Convolve x (N, H, W, C) with kernel (kh, kw, C / groups, F) to (N, OH, OW, F).
+
+    One matrix product does it: the patches are the rows, the filters the columns. padding is
+    ((top, bottom), (left, right)). Group g of the filters sees group g of the channels.
+    """
+    if groups > 1:
+        pairs = zip(np.split(x, groups, axis=-1), np.split(kernel, groups, axis=-1), strict=True)
+        parts = [conv2d(part, weights, strides, padding, dilation, 1) for part, weights in pairs]
+        return np.concatenate(parts, axis=-1)
+    kernel_height, kernel_width, _, filters = kernel.shape
+    windows = image_windows(x, (kernel_height, kernel_width), strides, padding, dilation)
+    patches = windows.reshape(-1, kernel.size // filters)
+    y: np.ndarray = patches @ kernel.reshape(-1, filters)
+    return y.reshape(*windows.shape[:3], filters)
+
+
+def conv2d_input_gradient(
+    dy: np.ndarray,
+    kernel: np.ndarray,
+    input_shape: tuple[int, ...],
+    strides: tuple[int, int],
+    padding: tuple[tuple[int, int], tuple[int, int]],
+    dilation: tuple[int, int],
+    groups: int,
+) -> np.ndarray:
+    """Gradient of conv2d with respect to its input: dy (N, OH, OW, F) to dx of input_shape.
+
+    Each tap (i, j) of the kernel sends dy @ kernel[i, j].T back to the pixels it read.
+    """
+    if groups > 1:
+        part_shape = (*input_shape[:3], input_shape[3] // groups)
+        pairs = zip(np.split(dy, groups, axis=-1), np.split(kernel, groups, axis=-1), strict=True)
+        parts = [
+            conv2d_input_gradient(part, weights, part_shape, strides, padding, dilation, 1)
+            for part, weights in pairs
+        ]
+        return np.concatenate(parts, axis=-1)
+    batch, height, width, channels = input_shape
+    (top, bottom), (left, right) = padding
+    _, out_height, out_width, filters = dy.shape
+    dx = np.zeros((batch, top + height + bottom, left + width + right, channels), dy.dtype)
+    rows = dy.reshape(-1, filters)
+    for i in range(kernel.shape[0]):
+        for j in range(kernel.shape[1]):
+            row, column = i * dilation[0], j * dilation[1]
+            target = dx[:, row :: strides[0], column :: strides[1]][:, :out_height, :out_width]
+            target += (rows @ kernel[i, j].T).reshape(target.shape)
+    return dx[:, top : top + height, left : left + width]
+
+
+def conv2d_kernel_gradient(
+    x: np.ndarray,
+    dy: np.ndarray,
+    kernel_shape: tuple[int, ...],
+    strides: tuple[int, int],
+    padding: tuple[tuple[int, int], tuple[int, int]],
+    dilation: tuple[int, int],
+    groups: int,
+) -> np.ndarray:
+    """Gradient of conv2d with respect to its kernel: x (N, H, W, C), dy (N, OH, OW, F).
+
+    The patches' matrix, transposed, times dy.
+    """
+    kernel_height, kernel_width, channels, filters = kernel_shape
+    if groups > 1:
+        part_shape = (kernel_height, kernel_width, channels, filters // groups)
+        pairs = zip(np.split(x, groups, axis=-1), np.split(dy, groups, axis=-1), strict=True)
+        parts = [
+            conv2d_kernel_gradient(part, part_dy, part_shape, strides, padding, dilation, 1)
+            for part, part_dy in pairs
+        ]
+        return np.concatenate(parts, axis=-1)
+    windows = image_windows(x, (kernel_height, kernel_width), strides, padding, dilation)
+    patches = windows.reshape(-1, kernel_height * kernel_width * channels)
+    dkernel: np.ndarray = patches.T @ dy.reshape(-1, filters)
+    return dkernel.reshape(kernel_shape)
+
+
+def conv1d(
+    x: np.ndarray,
+    kernel: np.ndarray,
+    strides: int,
+    padding: tuple[int, int],
+    dilation: int,
+    groups: int,
+) -> np.ndarray:
+    """Convolve x (N, T, C) with kernel (k, C / groups, F) to (N, OT, F); padding is (left, right).
+
+    Done as a two-dimensional convolution over images of height 1.
+    """
+    image, filters = x[:, None], kernel[None]
+    y = conv2d(image, filters, (1, strides), ((0, 0), padding), (1, dilation), groups)
+    return y[:, 0]
+
+
+def conv1d_input_gradient(
+    dy: np.ndarray,
+    kernel: np.ndarray,
+    input_shape: tuple[int, ...],
+    strides: int,
+    padding: tuple[int, int],
+    dilation: int,
+    groups: int,
+) -> np.ndarray:
+    """Gradient of conv1d with respect to its input: dy (N, OT, F) to dx of input_shape."""
+    batch, steps, channels = input_shape
+    image_shape = (batch, 1, steps, channels)
+    pads = ((0, 0), padding)
+    dx = conv2d_input_gradient(
+        dy[:, None], kernel[None], image_shape, (1, strides), pads, (1, dilation), groups
+    )
+    return dx[:, 0]
+
+
+def conv1d_kernel_gradient(
+    x: np.ndarray,
+    dy: np.ndarray,
+    kernel_shape: tuple[int, ...],
+    strides: int,
+    padding: tuple[int, int],
+    dilation: int,
+    groups: int,
+) -> np.ndarray:
+    """Gradient of conv1d with respect to its kernel: x (N, T, C), dy (N, OT, F)."""
+    shape = (1, *kernel_shape)
+    pads = ((0, 0), padding)
+    dkernel = conv2d_kernel_gradient(
+        x[:, None], dy[:, None], shape, (1, strides), pads, (1, dilation), groups
+    )
+    return dkernel.reshape(kernel_shape)
+
+
+def depthwise_conv2d(
+    x: np.ndarray,
+    kernel: np.ndarray,
+    strides: tuple[int, int],
+    padding: tuple[tuple[int, int], tuple[int, int]],
+    dilation: tuple[int, int],
+) -> np.ndarray:
+    """Convolve each channel of x (N, H, W, C) with its own filters: kernel (kh, kw, C, M).
+
+    The result is (N, OH, OW, C * M); output channel c * M + m is filter m of channel c.
+    """
+    kernel_height, kernel_width, channels, multiplier = kernel.shape
+    windows = image_windows(x, (kernel_height, kernel_width), strides, padding, dilation)
+    y = np.zeros((*windows.shape[:3], channels, multiplier), x.dtype)
+    for i in range(kernel_height):
+        for j in range(kernel_width):
+            y += windows[:, :, :, i, j, :, None] * kernel[i, j]
+    return y.reshape(*windows.shape[:3], channels * multiplier)
+
+
+def depthwise_conv2d_input_gradient(
+    dy: np.ndarray,
+    kernel: np.ndarray,
+    input_shape: tuple[int, ...],
+    strides: tuple[int, int],
+    padding: tuple[tuple[int, int], tuple[int, int]],
+    dilation: tuple[int, int],
+) -> np.ndarray:
+    """Gradient of depthwise_conv2d with respect to its input: dy (N, OH, OW, C * M) to dx."""
+    batch, height, width, channels = input_shape
+    (top, bottom), (left, right) = padding
+    _, out_height, out_width, _ = dy.shape
+    dx = np.zeros((batch, top + height + bottom, left + width + right, channels), dy.dtype)
+    dy = dy.reshape(*dy.shape[:3], channels, -1)
+    for i in range(kernel.shape[0]):
+        for j in range(kernel.shape[1]):
+            row, column = i * dilation[0], j * dilation[1]
+            target = dx[:, row :: strides[0], column :: strides[1]][:, :out_height, :out_width]
+            target += np.einsum("nhwcm,cm->nhwc", dy, kernel[i, j])
+    return dx[:, top : top + height, left : left + width]
+
+
+def depthwise_conv2d_kernel_gradient(
+    x: np.ndarray,
+    dy: np.ndarray,
+    kernel_shape: tuple[int, ...],
+    strides: tuple[int, int],
+    padding: tuple[tuple[int, int], tuple[int, int]],
+    dilation: tuple[int, int],
+) -> np.ndarray:
+    """Gradient of depthwise_conv2d with respect to its kernel: x (N, H, W, C), dy as the output."""
+    kernel_height, kernel_width, channels, multiplier = kernel_shape
+    windows = image_windows(x, (kernel_height, kernel_width), strides, padding, dilation)
+    dy = dy.reshape(*dy.shape[:3], channels, multiplier)
+    positions = np.ones(dy.size // (channels * multiplier), dy.dtype)
+    dkernel = np.empty(kernel_shape, dy.dtype)
+    for i in range(kernel_height):
+        for j in range(kernel_width):
+            products = windows[:, :, :, i, j, :, None] * dy
+            sums = positions @ products.reshape(-1, channels * multiplier)
+            dkernel[i, j] = sums.reshape(channels, multiplier)
+    return dkernel
