@@ -1,4 +1,4 @@
-"""Trains generated files side by side, one optimizer step at a time, and measures where they part."""
+"""Trains generated files side by side, step by step, and measures where they part."""
 
 from __future__ import annotations
 
@@ -49,19 +49,24 @@ def compare(
     indifferent: Sequence[str] = (),
     on_step: OnStep | None = None,
 ) -> Comparison:
-    """Trains every file on the same batches in its own process, each running on by itself, and compares all pairs.
+    """Trains every file on the same batches in its own process, each running on by itself, and
+    compares all pairs.
 
     Args:
         sources: the generated file of each backend; the first is the reference of a localisation.
-        train: ``{"inputs": {name: array}, "targets": {name: array}}`` and perhaps ``"sample_weights"``.
-        steps: optimizer steps; they cross epochs, with a last partial batch, in the files' own order.
-        tolerance: the largest allowed difference of losses, parameters and statistics at any step; without one
-            nothing is judged but the common start and order, which must be bit-identical.
+        train: ``{"inputs": {name: array}, "targets": {name: array}}`` and perhaps
+            ``"sample_weights"``.
+        steps: optimizer steps; they cross epochs, with a last partial batch, in the files' own
+            order.
+        tolerance: the largest allowed difference of losses, parameters and statistics at any step;
+            without one nothing is judged but the common start and order, which must be
+            bit-identical.
         indifferent: tensors whose true gradient is zero, which are measured but not judged.
         on_step: called after each step with its figures.
 
     Raises:
-        SpecError: a file fails, its framework is missing, or the files disagree about their parameters.
+        SpecError: a file fails, its framework is missing, or the files disagree about their
+            parameters.
     """
     with Team(sources) as team:
         start, first = begin(team, train, dtype, seed)
@@ -93,7 +98,7 @@ def compare(
 def begin(
     team: Team, train: Part, dtype: str, seed: int | None
 ) -> tuple[Arrays, FirstDifference | None]:
-    """Gives every worker the data and an initial model; the common start, and where it is not common."""
+    """Gives every worker the data and an initial model; the start, and where it is not common."""
     team.ask("data", parts={"train": train})
     built = team.ask("build", dtype=dtype, seed=seed)
     reference = team.names[0]
@@ -120,7 +125,7 @@ def begin(
 def batches(
     team: Team, seed: int | None, count: int, size: int, steps: int
 ) -> Iterator[tuple[Batch, FirstDifference | None]]:
-    """The batches in the files' own order, the last of an epoch as short as it comes; and where orders differ."""
+    """The batches in the files' own order, a short last one included; and where orders differ."""
     reference = team.names[0]
     seed = int(team.opened[reference]["seed"]) if seed is None else seed
     per_epoch = -(-count // size)

@@ -12,7 +12,8 @@ from specc.runner.measure import worst
 
 @dataclass(frozen=True)
 class FirstDifference:
-    """Where two backends part: the first step (from 0) and in it the first tensor, in the order of computation.
+    """Where two backends part: the first step (from 0) and in it the first tensor, in the order of
+    computation.
 
     ``kind`` is initial_parameter, batch_order, activation, loss, gradient, parameter or statistic.
     """
@@ -42,8 +43,8 @@ class FirstDifference:
 class Step:
     """One optimizer step (from 0) on every backend.
 
-    ``differences`` holds the worst pair per trained tensor, ``statistics`` per running statistic, and
-    ``loss_difference`` is relative to the loss.
+    ``differences`` holds the worst pair per trained tensor, ``statistics`` per running statistic,
+    and ``loss_difference`` is relative to the loss.
     """
 
     step: int
@@ -61,7 +62,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A free-running comparison: every backend trains on by itself from the same start and in the same order."""
+    """A free-running comparison: every backend trains on by itself from the common start."""
 
     name: str
     dtype: str
@@ -74,7 +75,7 @@ class Comparison:
 
     @property
     def max_relative_difference(self) -> float:
-        """The largest difference of a trained tensor after the last step, as a share of the way that it went."""
+        """The largest difference of a trained tensor after the last step, relative to its way."""
         return self.steps[-1].largest if self.steps else 0.0
 
     @property
@@ -116,11 +117,13 @@ class Comparison:
 
 @dataclass(frozen=True)
 class LockStep:
-    """A float32 comparison in which every step starts from the float64 reference's parameters and optimizer state.
+    """A float32 comparison in which every step starts from the float64 reference's parameters and
+    optimizer state.
 
-    ``gradients[backend][tensor]`` is the median over the steps of the gradient's relative error against the float64
-    reference; ``losses[backend]`` likewise of the loss, and ``updates[backend]`` of the worst tensor's optimizer step,
-    in which the rounding of the parameters themselves is the larger part: it is reported and not judged.
+    ``gradients[backend][tensor]`` is the median over the steps of the gradient's relative error
+    against the float64 reference; ``losses[backend]`` likewise of the loss, and
+    ``updates[backend]`` of the worst tensor's optimizer step, in which the rounding of the
+    parameters themselves is the larger part: it is reported and not judged.
     """
 
     name: str

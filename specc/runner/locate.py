@@ -16,11 +16,12 @@ from specc.runner.process import Team
 def locate(
     team: Team, step: int, rows: Any, parameters: Arrays, record: Step, tolerance: float
 ) -> FirstDifference:
-    """Repeats ``step`` on every backend from the same ``parameters`` and looks where the backends part.
+    """Repeats ``step`` on every backend from the same ``parameters`` and looks where the backends
+    part.
 
-    Values come first, as the forward pass computes them, then the loss, the gradients from the last layer to the
-    first as the backward pass does, and then what the optimizer made of them. A common start keeps differences that
-    earlier steps piled up within the tolerance out of the search.
+    Values come first, as the forward pass computes them, then the loss, the gradients from the last
+    layer to the first as the backward pass does, and then what the optimizer made of them. A common
+    start keeps differences that earlier steps piled up within the tolerance out of the search.
     """
     seen = team.ask("inspect", parameters=parameters, rows=rows, step=step)
     for kind, tensor, difference, pair in _computed(seen, record):

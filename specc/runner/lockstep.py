@@ -1,4 +1,4 @@
-"""The float32 comparison: every step starts from a float64 reference, so that chaos has no time to grow."""
+"""The float32 comparison: every step starts from a float64 reference, so chaos cannot grow."""
 
 from __future__ import annotations
 
@@ -36,11 +36,12 @@ def compare_in_lock_step(
     indifferent: Sequence[str] = (),
     on_step: OnStep | None = None,
 ) -> LockStep:
-    """The gradients of every file at ``dtype``, at each of the steps of the first file's own float64 run.
+    """The gradients of every file at ``dtype``, at each of the steps of the first file's own
+    float64 run.
 
-    Free-running float32 runs drift apart through the kinks of relu and max, whoever wrote them; one step from a
-    common start shows whether the computation is the same. Arguments as in `compare`; ``tolerance`` bounds the
-    median gradient error of each tensor.
+    Free-running float32 runs drift apart through the kinks of relu and max, whoever wrote them; one
+    step from a common start shows whether the computation is the same. Arguments as in `compare`;
+    ``tolerance`` bounds the median gradient error of each tensor.
     """
     reference = next(iter(sources))
     gradients: dict[str, dict[str, list[float]]] = {name: defaultdict(list) for name in sources}

@@ -1,7 +1,7 @@
 """How equality is measured: one number per tensor, 0 for equal and infinite for incomparable.
 
-Not-a-number counts as infinitely different, unless both sides have it in the same places: a comparison with NaN is
-false both ways, so a run that broke down would otherwise pass.
+Not-a-number counts as infinitely different, unless both sides have it in the same places: a
+comparison with NaN is false both ways, so a run that broke down would otherwise pass.
 """
 
 from __future__ import annotations
@@ -35,14 +35,15 @@ def travelled_difference(a: Array, b: Array, start: Array) -> float:
 
 
 def relative_difference(a: Array, b: Array) -> float:
-    """``|a - b| / |b|`` in the 2-norm, of the two ways round the larger; infinite if only one is zero."""
+    """``|a - b| / |b|`` in the 2-norm, the larger of both ways round; infinite if one is zero."""
     return travelled_difference(a, b, np.zeros_like(b)) if same_shape(a, b) else math.inf
 
 
 def statistics_differences(a: Arrays, b: Arrays, epsilon: float = 1e-3) -> dict[str, float]:
     """Running statistics by their own measure, elementwise and then the worst element.
 
-    ``|Δmean| / sqrt(variance + epsilon)`` and ``|Δvariance| / (variance + epsilon)``: what a normalised value feels.
+    ``|Δmean| / sqrt(variance + epsilon)`` and ``|Δvariance| / (variance + epsilon)``: what a
+    normalised value feels.
     """
     found: dict[str, float] = {}
     for name in (name for name in b if is_statistic(name)):

@@ -25,22 +25,24 @@ class WorkerError(SpecError):
 class Worker:
     """One generated file in a process of its own, where specc cannot be imported.
 
-    ``python`` is the interpreter that runs the file: another one may hold a framework that this one does not.
+    ``python`` is the interpreter that runs the file: another one may hold a framework that this one
+    does not.
     """
 
     def __init__(self, backend: str, path: Path, python: str = sys.executable) -> None:
         self.backend = backend
         self.path = path
-        self._resources = contextlib.ExitStack()
-        self._errors = self._resources.enter_context(tempfile.TemporaryFile())
-        self._process = self._resources.enter_context(
-            subprocess.Popen(
-                [python, "-P", str(_WORKER)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self._errors,
+        with contextlib.ExitStack() as stack:
+            self._errors = stack.enter_context(tempfile.TemporaryFile())
+            self._process = stack.enter_context(
+                subprocess.Popen(
+                    [python, "-P", str(_WORKER)],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=self._errors,
+                )
             )
-        )
+            self._resources = stack.pop_all()
         self.post("open", path=str(path.resolve()))
 
     def __enter__(self) -> Worker:

@@ -1,8 +1,10 @@
-"""Messages between specc and a worker process: JSON with NumPy arrays in it, in frames of known length.
+"""Messages between specc and a worker process: JSON with NumPy arrays in it, in frames of known
+length.
 
-A frame is two little-endian 64-bit lengths, the JSON text, and the raw bytes of all its arrays. An array stands in the
-JSON as ``{"$array": [offset, dtype, shape]}``. Floats survive exactly (JSON writes the shortest text that reads back),
-and nothing is ever unpickled. This file is loaded by path inside the worker and imports only NumPy.
+A frame is two little-endian 64-bit lengths, the JSON text, and the raw bytes of all its arrays. An
+array stands in the JSON as ``{"$array": [offset, dtype, shape]}``. Floats survive exactly (JSON
+writes the shortest text that reads back), and nothing is ever unpickled. This file is loaded by
+path inside the worker and imports only NumPy.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ def send(stream: BinaryIO, message: dict[str, Any]) -> None:
         offset += array.nbytes
         # A view of bytes cannot be cast from an empty array, and there is nothing to write for one.
         if array.nbytes:
-            buffers.append(memoryview(array.reshape(-1).view(np.uint8)))
+            buffers.append(array.reshape(-1).view(np.uint8).data)
         return {"$array": placed}
 
     text = json.dumps(message, default=encode).encode()

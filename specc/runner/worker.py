@@ -1,7 +1,8 @@
 """The process in which one generated file runs. Started by path: ``python -P worker.py``.
 
-It answers commands that arrive on standard input (see wire.py). Standard output belongs to the replies: whatever the
-file or its framework prints goes to standard error instead. specc itself cannot be imported here, which proves on
+It answers commands that arrive on standard input (see wire.py). Standard output belongs to the
+replies: whatever the file or its framework prints goes to standard error instead. specc itself
+    cannot be imported here, which proves on
 every run that a generated file stands alone.
 """
 
@@ -67,7 +68,7 @@ class Session:
         }
 
     def data(self, parts: dict[str, dict[str, Arrays]]) -> None:
-        """Keeps the prepared arrays: ``{part: {"inputs": {...}, "targets": {...}, "sample_weights": array}}``."""
+        """Keeps the prepared arrays: ``{part: {"inputs", "targets", "sample_weights"}}``."""
         self._data = parts
 
     def build(
@@ -109,7 +110,7 @@ class Session:
         return {"loss": float(loss), "gradients": dict(gradients)}
 
     def inspect(self, parameters: Arrays, rows: Any, step: int) -> dict[str, Any]:
-        """Every named value, the loss and the gradients at ``parameters``; the model stays where it was."""
+        """Every value, the loss and the gradients at ``parameters``; the model stays put."""
         before = dict(self.module.get_parameters(self.model))
         self.module.set_parameters(self.model, parameters)
         batch = self._batch(rows)
@@ -127,7 +128,8 @@ class Session:
 
         def on_step(step: int, epoch: int, loss: Any) -> None:
             nonlocal last
-            # Reading the loss waits for the device, so it is read ten times a second and not every step.
+            # Reading the loss waits for the device, so it is read ten times a second and not every
+            # step.
             if (now := time.monotonic()) - last >= SECONDS_BETWEEN_EVENTS:
                 last = now
                 self._emit({"step": step, "epoch": epoch, "loss": float(loss)})
@@ -186,7 +188,7 @@ def _environment() -> dict[str, str]:
 
 
 def _take_over_streams() -> tuple[BinaryIO, BinaryIO]:
-    """Requests and replies on private copies of the standard streams, so that no print can break a frame."""
+    """Requests and replies on private copies of the standard streams, safe from any print."""
     requests = os.fdopen(os.dup(0), "rb")
     replies = os.fdopen(os.dup(1), "wb")
     with open(os.devnull, "rb") as nothing:
@@ -209,7 +211,7 @@ def main() -> None:
     """Answers requests until the other side closes the stream."""
     requests, replies = _take_over_streams()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    sys.meta_path.insert(0, NoSpecc())  # type: ignore[arg-type]
+    sys.meta_path.insert(0, NoSpecc())
     wire = load_file(Path(__file__).with_name("wire.py"), "wire")
     session = Session(lambda event: wire.send(replies, {"event": event}))
     while (request := wire.receive(requests)) is not None:
