@@ -1,0 +1,1 @@
+"""The grammar of the specc language, as a file that Lark reads."""

@@ -1,0 +1,9 @@
+"""What pyproject.toml cannot say: the folders grammar/ and schemas/ ship inside the package."""
+
+from setuptools import find_packages, setup
+
+setup(
+    packages=[*find_packages(include=["specc", "specc.*"]), "specc.grammar", "specc.schemas"],
+    package_dir={"specc.grammar": "grammar", "specc.schemas": "schemas"},
+    package_data={"specc.grammar": ["*.lark"], "specc.schemas": ["*.json"]},
+)

@@ -1,0 +1,124 @@
+"""Source positions and diagnostics: every way in which a spec can be wrong is one of these, never a traceback."""
+
+from __future__ import annotations
+
+import bisect
+import dataclasses
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+
+@dataclass(frozen=True)
+class Source:
+    """The text of one file, and the name under which messages show it."""
+
+    name: str
+    text: str
+
+    @cached_property
+    def _line_starts(self) -> list[int]:
+        return [0, *(i + 1 for i, character in enumerate(self.text) if character == "\n")]
+
+    def position(self, offset: int) -> tuple[int, int]:
+        """Line and column, both counted from 1, of a character offset."""
+        line = bisect.bisect_right(self._line_starts, offset) - 1
+        return line + 1, offset - self._line_starts[line] + 1
+
+    def line(self, number: int) -> str:
+        """The text of a line (counted from 1) without its end."""
+        start = self._line_starts[number - 1]
+        end = self.text.find("\n", start)
+        return self.text[start : len(self.text) if end < 0 else end].rstrip("\r")
+
+
+@dataclass(frozen=True)
+class Span:
+    """The characters [start, end) of a source."""
+
+    source: Source = field(repr=False)
+    start: int
+    end: int
+
+    def __str__(self) -> str:
+        line, column = self.source.position(self.start)
+        return f"{self.source.name}:{line}:{column}"
+
+
+@dataclass(frozen=True)
+class Note:
+    """A second place that explains the first: where the other number came from."""
+
+    message: str
+    span: Span | None = None
+
+
+@dataclass(frozen=True)
+class Diagnostic:
+    """One mistake: a stable code, the cause in the user's words, where it is and how to mend it."""
+
+    code: str
+    message: str
+    span: Span | None = None
+    notes: tuple[Note, ...] = ()
+    help: str = ""
+    severity: str = "error"
+
+    def __str__(self) -> str:
+        return render(self)
+
+
+class SpecError(Exception):
+    """Carries the diagnostics of a spec out of the compiler."""
+
+    def __init__(self, diagnostics: Diagnostic | Iterable[Diagnostic]) -> None:
+        if isinstance(diagnostics, Diagnostic):
+            diagnostics = (diagnostics,)
+        self.diagnostics: tuple[Diagnostic, ...] = tuple(diagnostics)
+        super().__init__("\n\n".join(map(str, self.diagnostics)))
+
+
+def _excerpt(span: Span) -> list[str]:
+    number, column = span.source.position(span.start)
+    text = span.source.line(number)
+    width = max(1, min(span.end, span.start + len(text) - column + 1) - span.start)
+    # Tabs keep their place in the underline, so that the carets stand under what they mean.
+    indent = "".join("\t" if character == "\t" else " " for character in text[: column - 1])
+    gutter = " " * len(str(number))
+    return [f"{gutter} |", f"{number} | {text}", f"{gutter} | {indent}{'^' * width}"]
+
+
+def render(diagnostic: Diagnostic) -> str:
+    """The diagnostic as plain text: ``file:line:col: error[E0101]: message``, the line underlined, notes and help."""
+    head = f"{diagnostic.severity}[{diagnostic.code}]: {diagnostic.message}"
+    lines = [f"{diagnostic.span}: {head}" if diagnostic.span else head]
+    if diagnostic.span:
+        lines += _excerpt(diagnostic.span)
+    for note in diagnostic.notes:
+        lines.append(f"note: {note.span}: {note.message}" if note.span else f"note: {note.message}")
+        if note.span:
+            lines += _excerpt(note.span)
+    if diagnostic.help:
+        lines.append(f"help: {diagnostic.help}")
+    return "\n".join(lines)
+
+
+def nearest(name: str, candidates: Iterable[str]) -> str | None:
+    """The candidate that was probably meant by ``name``, or None when none is near."""
+    matches = difflib.get_close_matches(name, list(candidates), n=1, cutoff=0.6)
+    return matches[0] if matches else None
+
+
+def did_you_mean(name: str, candidates: Iterable[str]) -> str:
+    """A help text that suggests the nearest name, or lists the choices when they are few."""
+    choices = sorted(set(candidates))
+    match = nearest(name, choices)
+    if match is not None:
+        return f"did you mean '{match}'?"
+    return f"choose one of {', '.join(choices)}" if 0 < len(choices) <= 12 else ""
+
+
+def with_span(diagnostic: Diagnostic, span: Span | None) -> Diagnostic:
+    """The same diagnostic at ``span``, if it has no place of its own."""
+    return diagnostic if diagnostic.span else dataclasses.replace(diagnostic, span=span)

@@ -1,0 +1,461 @@
+"""From the located tree of a spec to a Program, all mistakes collected."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping as Dict
+from dataclasses import replace
+from typing import Any
+
+from specc.diagnostics import Diagnostic, Note, SpecError, Span, did_you_mean
+from specc.frontend.configure import Environment, Reporter, plain
+from specc.frontend.layers import GraphBuilder, Item, Scope
+from specc.frontend.tree import Mapping, Scalar, Sequence, Tree
+from specc.ir.dims import BATCH, Dim, symbol
+from specc.ir.graph import Configured, Graph, Loss, Metric, Node, Program, Training, Value
+from specc.ir.types import DTYPES, TensorType
+from specc.ops.attributes import Attribute, AttributeProblem, Boolean, Choice, Integer, Reference
+from specc.ops.base import OpProblem, Site
+
+SECTIONS = {
+    "specc": "the version of the language, 1",
+    "name": "what the network is called",
+    "conventions": "keras or pytorch: the defaults that a spec does not write",
+    "layout": "channels_last or channels_first",
+    "dtype": "float32 or float64",
+    "seed": "where all random numbers come from",
+    "includes": "files with blocks and parameters",
+    "parameters": "named numbers of the spec",
+    "inputs": "what the network takes",
+    "targets": "what it is trained towards",
+    "blocks": "parts of a network, used by name",
+    "shared": "layers declared once and called by name",
+    "layers": "the network",
+    "outputs": "what the network gives",
+    "training": "loss, optimizer, metrics, epochs",
+    "data": "where examples come from",
+}
+_SETTINGS = (
+    Attribute("conventions", Choice(("keras", "pytorch")), "keras"),
+    Attribute("layout", Choice(("channels_last", "channels_first")), keras="channels_last", pytorch="channels_first"),
+    Attribute("dtype", Choice(("float32", "float64")), "float32"),
+    Attribute("seed", Integer(0), 0),
+)
+
+
+def _optimizers() -> Dict[str, Any]:
+    from specc.training.optimizers import OPTIMIZERS
+
+    return OPTIMIZERS
+
+
+def _clippings() -> Dict[str, Any]:
+    from specc.training.clipping import CLIPPINGS
+
+    return CLIPPINGS
+
+
+def _metrics() -> Dict[str, Any]:
+    from specc.training.metrics import METRICS
+
+    return METRICS
+
+
+def _losses() -> Dict[str, Any]:
+    from specc.ops.losses import LOSSES
+
+    return LOSSES
+
+
+_OPTIMIZER = Reference("an optimizer", _optimizers)
+_CLIPPING = Reference("a clipping", _clippings)
+_METRIC = Reference("a metric", _metrics)
+_TRAINING = (
+    Attribute("epochs", Integer(1), 10, "How often the training data is gone through."),
+    Attribute("batch_size", Integer(1), 32, "Samples in a step."),
+    Attribute("shuffle", Boolean(), True, "Whether each epoch has its own order."),
+)
+_TRAINING_KEYS = ("loss", "optimizer", "metrics", "clip", *(a.name for a in _TRAINING))
+
+
+def build_program(tree: Mapping, origin: str = "") -> tuple[Program, tuple[Diagnostic, ...]]:
+    """The program of a spec, and its warnings. Raises SpecError with every mistake that was found."""
+    builder = ProgramBuilder(tree, origin)
+    program = builder.build()
+    if program is None or builder.reporter.failed:
+        raise SpecError(builder.reporter.diagnostics)
+    return program, tuple(builder.reporter.diagnostics)
+
+
+class ProgramBuilder:
+    def __init__(self, tree: Mapping, origin: str) -> None:
+        self.tree, self.origin = tree, origin
+        self.reporter = Reporter()
+        self.environment: dict[str, Any] = {}
+        self.settings: dict[str, Any] = {}
+
+    def build(self) -> Program | None:
+        self._sections()
+        self._parameters()
+        self._read_settings()
+        conventions = self.settings["conventions"]
+        blocks = self._blocks()
+        self.graphs = GraphBuilder(self.reporter, conventions, self.settings["layout"], blocks)
+        scope = Scope(self.environment)
+        inputs = self._declared("inputs", scope)
+        scope.previous = tuple(inputs) if len(inputs) == 1 else ()
+        target_scope = Scope(self.environment)
+        targets = self._declared("targets", target_scope)
+        self.graphs.declarations(self.tree.get("shared"), scope)
+        if self.tree.get("layers") is None and not self.reporter.failed:
+            self.reporter.error("E0422", "the spec has no layers", self.tree.span, "add a list 'layers:'")
+        self.graphs.layers(self.tree.get("layers"), scope)
+        outputs = self._outputs(scope)
+        training = self._training(scope, target_scope, outputs)
+        self._unused(scope, target_scope, blocks)
+        if self.reporter.failed or any(value is None for value in outputs.values()):
+            return None
+        return self._program(scope, inputs, targets, outputs, training)
+
+    def _program(
+        self,
+        scope: Scope,
+        inputs: list[Value],
+        targets: list[Value],
+        outputs: dict[str, Value],
+        training: Training | None,
+    ) -> Program:
+        roots = list(outputs.values())
+        for loss in training.losses if training else ():
+            roots += [loss.prediction] + ([loss.mask] if loss.mask else [])
+        unique = tuple({id(value): value for value in roots}.values())
+        graph = Graph("main", tuple(inputs), unique, tuple(scope.nodes))
+        text = "\n".join(sorted({span.source.text for span in self._sources()}))
+        name = plain(self.tree.get("name"), {}) if self.tree.get("name") is not None else "network"  # type: ignore[arg-type]
+        data = self.tree.get("data")
+        return Program(
+            name=str(name),
+            conventions=self.settings["conventions"],
+            layout=self.settings["layout"],
+            dtype=self.settings["dtype"],
+            seed=self.settings["seed"],
+            inputs=tuple(inputs),
+            targets=tuple(targets),
+            outputs=outputs,
+            graph=graph,
+            head=Graph("head", unique, tuple(outputs.values()), ()),
+            training=training,
+            data=plain(data, self.environment) if data is not None else None,
+            digest=hashlib.sha256(text.encode()).hexdigest(),
+            origin=self.origin,
+        )
+
+    def _sources(self) -> list[Span]:
+        """One span of every file that the tree was read from."""
+        found = {id(self.tree.span.source): self.tree.span}
+        for _, value in self.tree.entries:
+            for _, inner in value.entries if isinstance(value, Mapping) else ():
+                found.setdefault(id(inner.span.source), inner.span)
+        return list(found.values())
+
+    # Sections ---------------------------------------------------------------------------------------------
+
+    def _sections(self) -> None:
+        for key, _ in self.tree.entries:
+            if key.value not in SECTIONS:
+                self.reporter.error(
+                    "E0424", f"a spec has no section '{key.value}'", key.span, did_you_mean(str(key.value), SECTIONS)
+                )
+        version = self.tree.get("specc")
+        if version is None:
+            self.reporter.error(
+                "E0425", "this is not a spec: it does not start with 'specc: 1'", self.tree.span, "add specc: 1"
+            )
+        elif not isinstance(version, Scalar) or version.value != 1:
+            self.reporter.error("E0425", "this version of specc reads specs of version 1", version.span, "specc: 1")
+        name = self.tree.get("name")
+        if name is not None and not (
+            isinstance(name, Scalar) and isinstance(name.value, str) and name.value.isidentifier() and name.value.isascii()
+        ):
+            self.reporter.error(
+                "E0403",
+                "the name of a network is letters, digits and underscores, starting with a letter",
+                name.span,
+            )
+
+    def _mapping(self, key: str) -> tuple[tuple[Scalar, Tree], ...]:
+        tree = self.tree.get(key)
+        if tree is None:
+            return ()
+        if not isinstance(tree, Mapping):
+            self.reporter.error("E0426", f"{key} is a mapping from names", tree.span, f"{SECTIONS[key]}")
+            return ()
+        return tree.entries
+
+    def _parameters(self) -> None:
+        for key, tree in self._mapping("parameters"):
+            try:
+                self.environment[str(key.value)] = plain(tree, self.environment)
+            except SpecError as error:
+                self.reporter.extend(error)
+                self.environment[str(key.value)] = 1
+
+    def _read_settings(self) -> None:
+        conventions = "keras"
+        for attribute in _SETTINGS:
+            tree = self.tree.get(attribute.name)
+            value = attribute.default_for(conventions)
+            if tree is not None:
+                try:
+                    value = attribute.kind.parse(plain(tree, self.environment))
+                except AttributeProblem as problem:
+                    self.reporter.error("E0503", f"'{attribute.name}': {problem.message}", tree.span, problem.suggestion)
+                except SpecError as error:
+                    self.reporter.extend(error)
+            self.settings[attribute.name] = value
+            if attribute.name == "conventions":
+                conventions = value
+
+    def _blocks(self) -> dict[str, Mapping]:
+        blocks: dict[str, Mapping] = {}
+        for key, tree in self._mapping("blocks"):
+            if isinstance(tree, Mapping):
+                blocks[str(key.value)] = tree
+                choices = ("parameters", "inputs", "layers", "outputs", "shared")
+                for inner, _ in tree.entries:
+                    if inner.value not in choices:
+                        self.reporter.error(
+                            "E0501",
+                            f"a block has no attribute '{inner.value}'",
+                            inner.span,
+                            did_you_mean(str(inner.value), choices),
+                        )
+            else:
+                self.reporter.error("E0426", "a block is a mapping with layers", tree.span)
+        return blocks
+
+    def _declared(self, section: str, scope: Scope) -> list[Value]:
+        values = []
+        for key, tree in self._mapping(section):
+            try:
+                self.graphs.check_name(str(key.value), key.span)
+                kind = self._type(tree)
+            except SpecError as error:
+                self.reporter.extend(error)
+                scope.values[str(key.value)] = None
+                continue
+            value = Value(str(key.value), kind, key.span)
+            scope.values[value.name], scope.spans[value.name] = value, key.span
+            values.append(value)
+        return values
+
+    def _type(self, tree: Tree) -> TensorType:
+        if not isinstance(tree, Mapping):
+            tree = Mapping(((Scalar("shape", tree.span), tree),), tree.span)
+        shape, dtype = tree.get("shape"), tree.get("dtype")
+        for key, _ in tree.entries:
+            if key.value not in ("shape", "dtype"):
+                help_ = did_you_mean(str(key.value), ("shape", "dtype"))
+                self.reporter.error("E0501", f"an input has no attribute '{key.value}'", key.span, help_)
+        name = plain(dtype, self.environment) if dtype is not None else "float"
+        if name not in DTYPES:
+            assert dtype is not None
+            self.reporter.error("E0503", f"'{name}' is not a type", dtype.span, did_you_mean(str(name), DTYPES))
+            raise SpecError(())
+        if not isinstance(shape, Sequence):
+            place = (shape or tree).span
+            self.reporter.error("E0427", "an input needs a shape, a list without the batch", place, "shape: [28, 28, 1]")
+            raise SpecError(())
+        return TensorType(str(name), (BATCH, *(self._dim(each) for each in shape.items)))
+
+    def _dim(self, tree: Tree) -> Dim:
+        if isinstance(tree, Scalar) and isinstance(tree.value, str) and tree.value.isidentifier():
+            return symbol(tree.value)
+        value = plain(tree, self.environment)
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            self.reporter.error("E0428", f"{value!r} is not a size: a positive integer or a name", tree.span)
+            raise SpecError(())
+        return value
+
+    # Outputs and training ---------------------------------------------------------------------------------
+
+    def _outputs(self, scope: Scope) -> dict[str, Value]:
+        tree = self.tree.get("outputs")
+        if tree is None:
+            value = scope.previous[0] if scope.previous else None
+            if value is None:
+                return {}
+            scope.used.add(value.name)
+            return {value.name: value}
+        found: dict[str, Any] = {}
+        for each in tree.items if isinstance(tree, Sequence) else (tree,):
+            try:
+                value = self.graphs.value(each, scope)
+                assert isinstance(each, Scalar)
+                found[str(each.value)] = value
+            except SpecError as error:
+                self.reporter.extend(error)
+        return found
+
+    def _training(
+        self, scope: Scope, targets: Scope, outputs: dict[str, Value]
+    ) -> Training | None:
+        tree = self.tree.get("training")
+        if tree is None:
+            return None
+        if not isinstance(tree, Mapping):
+            self.reporter.error("E0426", "training is a mapping", tree.span, ", ".join(_TRAINING_KEYS))
+            return None
+        for key, _ in tree.entries:
+            if key.value not in _TRAINING_KEYS:
+                help_ = did_you_mean(str(key.value), _TRAINING_KEYS)
+                self.reporter.error("E0701", f"training has no '{key.value}'", key.span, help_)
+        losses = [self._loss(each, scope, targets) for each in self._list(tree.get("loss"))]
+        if not losses:
+            place = tree.key("loss")
+            self.reporter.error("E0702", "training needs a loss", place.span if place else tree.span)
+        optimizer = self._configured(tree.get("optimizer"), _OPTIMIZER, "adam")
+        clip = [self._configured(each, _CLIPPING, "") for each in self._clips(tree.get("clip"))]
+        good = [loss for loss in losses if loss is not None]
+        metrics = [self._metric(each, scope, targets, outputs, good) for each in self._list(tree.get("metrics"))]
+        entries = tuple((k, v) for k, v in tree.entries if k.value in {a.name for a in _TRAINING})
+        values = self.graphs.configurator.attributes(
+            _TRAINING, Mapping(entries, tree.span), self.environment, what="training", place=tree.span
+        )
+        if self.reporter.failed or optimizer is None or values is None:
+            return None
+        return Training(
+            tuple(good),
+            optimizer,
+            tuple(each for each in clip if each),
+            tuple(each for each in metrics if each),
+            **values,
+        )
+
+    def _list(self, tree: Tree | None) -> list[Tree]:
+        if tree is None:
+            return []
+        return list(tree.items) if isinstance(tree, Sequence) else [tree]
+
+    def _clips(self, tree: Tree | None) -> list[Tree]:
+        """``clip: {global_norm: 1.0}``; several kinds apply in the order written."""
+        if isinstance(tree, Mapping):
+            return [Mapping(((key, value),), key.span) for key, value in tree.entries]
+        return self._list(tree)
+
+    def _configured(self, tree: Tree | None, kind: Reference, default: str) -> Configured | None:
+        if tree is None:
+            return self.graphs.configurator.default_reference(kind, default)
+        try:
+            return self.graphs.configurator.reference(tree, kind, self.environment)
+        except SpecError as error:
+            self.reporter.extend(error)
+            return None
+
+    def _loss(self, tree: Tree, scope: Scope, targets: Scope) -> Loss | None:
+        from specc.ops.losses import LOSSES
+
+        if not isinstance(tree, Mapping) or len(tree.entries) != 1:
+            self.reporter.error(
+                "E0703",
+                "a loss names what it compares",
+                tree.span,
+                "e.g. mean_squared_error: {prediction: y, target: t}",
+            )
+            return None
+        (key, inner) = tree.entries[0]
+        names = {k: op for k, op in LOSSES.items()} | {a: op for op in LOSSES.values() for a in op.aliases}
+        if key.value not in names:
+            self.reporter.error("E0704", f"there is no loss '{key.value}'", key.span, did_you_mean(str(key.value), names))
+            return None
+        if not isinstance(inner, Mapping):
+            self.reporter.error("E0703", f"{key.value} needs prediction and target", inner.span)
+            return None
+        op = names[str(key.value)]
+        wires: list[Value | None] = []
+        for port, where in (("prediction", scope), ("target", targets)):
+            wire = inner.get(port)
+            if wire is None:
+                self.reporter.error("E0703", f"{key.value} needs '{port}'", key.span, f"add {port}: the name of a value")
+                return None
+            try:
+                wires.append(self.graphs.value(wire, where))
+            except SpecError as error:
+                self.reporter.extend(error)
+                return None
+        weight_tree = inner.get("weight")
+        entries = tuple((k, v) for k, v in inner.entries if k.value not in ("prediction", "target", "weight"))
+        attributes = self.graphs.configurator.attributes(
+            op.attributes, Mapping(entries, inner.span), self.environment, what=str(key.value), place=key.span
+        )
+        if attributes is None or None in wires:
+            return None
+        prediction, target = wires
+        assert prediction is not None and target is not None
+        site = Site((prediction.type, target.type), attributes, self.settings["conventions"])
+        try:
+            for port, value in zip(op.ports, (prediction, target), strict=True):
+                if port.dtype not in ("any", value.type.dtype):
+                    raise OpProblem(
+                        f"{op.kind} takes {port.dtype} values as its {port.name}, but '{value.name}' is {value.type}",
+                        code="E0602",
+                    )
+            kind = op.infer(site)
+        except OpProblem as problem:
+            notes = tuple(Note(f"'{v.name}' is {v.type}", v.span) for v in (prediction, target))
+            self.reporter.error(problem.code, problem.message, key.span, problem.help, notes)
+            return None
+        weight = float(plain(weight_tree, self.environment)) if weight_tree is not None else 1.0
+        values = Value(f"{prediction.name}.loss", kind, key.span, internal=True)
+        mask = self.graphs.masks.get(id(prediction))
+        path = f"loss.{prediction.name}.{target.name}"
+        node = Node(op.kind, path, (prediction, target), (values,), attributes, (), path, key.span)
+        return Loss(node, prediction, target, weight, mask, prediction.name)
+
+    def _metric(
+        self,
+        tree: Tree,
+        scope: Scope,
+        targets: Scope,
+        outputs: dict[str, Value],
+        losses: list[Loss],
+    ) -> Metric | None:
+        from specc.training.metrics import METRICS
+
+        configured = self._configured(tree, _METRIC, "")
+        if configured is None:
+            return None
+        named = configured["prediction"], configured["target"]
+        pairs = [(loss.output, loss.target.name) for loss in losses]
+        if any(named):
+            pairs = [p for p in pairs if all(want in (None, got) for want, got in zip(named, p, strict=True))] or [named]
+        for prediction, target in pairs:
+            value = outputs.get(prediction) or next((v for v in outputs.values() if v.name == prediction), None)
+            wanted = targets.values.get(target)
+            if value is None or wanted is None:
+                continue
+            if METRICS[configured.kind].function(value.type, wanted.type) is not None:
+                key = next(name for name, each in outputs.items() if each is value)
+                kind = configured.kind if len(losses) == 1 or not any(named) else f"{key}_{configured.kind}"
+                return Metric(kind, configured, key, target)
+        if losses:
+            place = configured.span or self.tree.span
+            help_ = f"name an output and a target: {configured.kind}: {{prediction: ..., target: ...}}"
+            self.reporter.error(
+                "E0705", f"{configured.kind} does not fit any pair of output and target", place, help_
+            )
+        return None
+
+    def _unused(self, scope: Scope, targets: Scope, blocks: dict[str, Mapping]) -> None:
+        if self.reporter.failed:
+            return
+        self.graphs.check_unused(scope, {key for key, _ in self._names("inputs")})
+        for name, value in targets.values.items():
+            if name not in targets.used and value is not None:
+                self.reporter.warning("W1001", f"the target '{name}' is never used", value.span)
+        for key, _ in self._mapping("blocks"):
+            if key.value not in self.graphs.used_blocks:
+                self.reporter.warning("W1001", f"the block '{key.value}' is never used", key.span)
+
+    def _names(self, section: str) -> list[tuple[str, Tree]]:
+        return [(str(key.value), tree) for key, tree in self._mapping(section)]

@@ -1,0 +1,205 @@
+"""From a piece of the located tree to checked attribute values, for layers and for every registry alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as Dict
+from dataclasses import dataclass, field
+from typing import Any
+
+from specc.diagnostics import Diagnostic, Note, SpecError, Span, did_you_mean
+from specc.frontend.expressions import Expression, evaluate
+from specc.frontend.tree import Mapping, Scalar, Sequence, Tree
+from specc.ir.graph import Configured
+from specc.ops.attributes import REQUIRED, Attribute, AttributeProblem, Optional, Reference
+
+
+@dataclass
+class Reporter:
+    """Collects the diagnostics of a spec, so that one run shows them all."""
+
+    diagnostics: list[Diagnostic] = field(default_factory=list)
+    # Where a block was used, for mistakes that only show in one use of it.
+    uses: list[Note] = field(default_factory=list)
+
+    def error(
+        self,
+        code: str,
+        message: str,
+        span: Span | None,
+        help: str = "",
+        notes: tuple[Note, ...] = (),
+    ) -> None:
+        self._add(Diagnostic(code, message, span, (*notes, *self.uses), help))
+
+    def warning(self, code: str, message: str, span: Span | None, help: str = "") -> None:
+        self._add(Diagnostic(code, message, span, tuple(self.uses), help, "warning"))
+
+    def extend(self, error: SpecError) -> None:
+        for diagnostic in error.diagnostics:
+            self._add(diagnostic)
+
+    def _add(self, diagnostic: Diagnostic) -> None:
+        # A block that is used twice shows its own mistakes once.
+        if all((d.code, d.message, d.span) != (diagnostic.code, diagnostic.message, diagnostic.span)
+               for d in self.diagnostics):
+            self.diagnostics.append(diagnostic)
+
+    @property
+    def failed(self) -> bool:
+        return any(diagnostic.severity == "error" for diagnostic in self.diagnostics)
+
+
+Environment = Dict[str, Any]
+
+
+def plain(tree: Tree, environment: Environment) -> Any:
+    """The tree as plain values, its expressions evaluated. Raises SpecError at a bad expression."""
+    if isinstance(tree, Scalar):
+        return evaluate(tree.value, environment) if isinstance(tree.value, Expression) else tree.value
+    if isinstance(tree, Sequence):
+        return [plain(item, environment) for item in tree.items]
+    return {str(key.value): plain(value, environment) for key, value in tree.entries}
+
+
+class Configurator:
+    """Checks attributes against their declarations, under one set of conventions."""
+
+    def __init__(self, reporter: Reporter, conventions: str) -> None:
+        self.reporter = reporter
+        self.conventions = conventions
+
+    def attributes(
+        self,
+        declared: tuple[Attribute, ...],
+        tree: Tree | None,
+        environment: Environment,
+        *,
+        what: str,
+        place: Span,
+        refused: Dict[str, str] | None = None,
+    ) -> dict[str, Any] | None:
+        """Every declared attribute with its value or default; None when something is wrong (and reported)."""
+        given = self._entries(declared, tree, what, place)
+        if given is None:
+            return None
+        good = True
+        names = {attribute.name: attribute for attribute in declared}
+        values: dict[str, Any] = {}
+        for key, value in given:
+            name = str(key.value)
+            if name not in names:
+                self._unknown(key, what, names, refused or {})
+                good = False
+                continue
+            try:
+                values[name] = self._value(names[name], value, environment)
+            except SpecError as error:
+                self.reporter.extend(error)
+                good = False
+            except AttributeProblem as problem:
+                self.reporter.error(
+                    "E0503",
+                    f"'{name}' of {what}: {problem.message}",
+                    value.span,
+                    problem.suggestion,
+                )
+                good = False
+        written = {str(key.value) for key, _ in given}
+        for attribute in declared:
+            if attribute.name in written:
+                continue
+            if attribute.required:
+                self.reporter.error(
+                    "E0502",
+                    f"{what} needs '{attribute.name}': {attribute.doc[:1].lower()}{attribute.doc[1:]}",
+                    place,
+                    f"add {attribute.name}, {attribute.kind.wants()}",
+                )
+                good = False
+            else:
+                values[attribute.name] = self._default(attribute)
+        return {a.name: values[a.name] for a in declared} if good else None
+
+    def reference(
+        self, tree: Tree, kind: Reference, environment: Environment
+    ) -> Configured | None:
+        """A choice from a registry: ``adam`` or ``{adam: {learning_rate: 0.1}}``. None when wrong."""
+        registry = kind.registry()
+        if isinstance(tree, Scalar):
+            name, inner = plain(tree, environment), None
+            place = tree.span
+        elif isinstance(tree, Mapping) and len(tree.entries) == 1:
+            (key, inner) = tree.entries[0]
+            name, place = key.value, key.span
+        else:
+            self.reporter.error("E0504", f"this is not {kind.wants()}", tree.span)
+            return None
+        names = {**{k: k for k in registry}, **{a: k for k, c in registry.items() for a in getattr(c, "aliases", ())}}
+        if name not in names:
+            self.reporter.error(
+                "E0505", f"there is no {kind.what.split()[-1]} '{name}'", place, did_you_mean(str(name), names)
+            )
+            return None
+        chosen = registry[names[str(name)]]
+        values = self.attributes(
+            chosen.attributes, inner, environment, what=f"{kind.what.split()[-1]} '{name}'", place=place
+        )
+        if values is None:
+            return None
+        complete = getattr(chosen, "complete", None)
+        return Configured(names[str(name)], complete(values) if complete else values, place)
+
+    def _entries(
+        self, declared: tuple[Attribute, ...], tree: Tree | None, what: str, place: Span
+    ) -> list[tuple[Scalar, Tree]] | None:
+        if tree is None or (isinstance(tree, Scalar) and tree.value is None):
+            return []
+        if isinstance(tree, Mapping):
+            return list(tree.entries)
+        if not declared:
+            self.reporter.error("E0501", f"{what} has no attributes", tree.span, "remove the value")
+            return None
+        # `dense: 64` means the first attribute.
+        return [(Scalar(declared[0].name, tree.span), tree)]
+
+    def _unknown(
+        self, key: Scalar, what: str, names: dict[str, Attribute], refused: Dict[str, str]
+    ) -> None:
+        name = str(key.value)
+        advice = refused.get(name) or did_you_mean(name, names)
+        self.reporter.error("E0501", f"{what} has no attribute '{name}'", key.span, advice)
+
+    def _value(self, attribute: Attribute, tree: Tree, environment: Environment) -> Any:
+        kind = attribute.kind
+        if isinstance(kind, Optional):
+            if isinstance(tree, Scalar) and tree.value is None:
+                return None
+            kind = kind.kind
+        if isinstance(kind, Reference):
+            found = self.reference(tree, kind, environment)
+            if found is None:
+                raise SpecError(())
+            return found
+        custom = getattr(kind, "parse_tree", None)
+        if custom is not None:
+            return custom(self, tree, environment)
+        return attribute.kind.parse(plain(tree, environment))
+
+    def _default(self, attribute: Attribute) -> Any:
+        value = attribute.default_for(self.conventions)
+        assert value is not REQUIRED
+        kind = attribute.kind.kind if isinstance(attribute.kind, Optional) else attribute.kind
+        if isinstance(kind, Reference) and isinstance(value, str | dict):
+            return self.default_reference(kind, value)
+        if value is None or isinstance(value, Configured):
+            return value
+        return attribute.kind.parse(value)
+
+    def default_reference(self, kind: Reference, value: str | dict[str, Any]) -> Configured:
+        """A registry's entry with its own defaults, some of them replaced."""
+        name, given = (value, {}) if isinstance(value, str) else next(iter(value.items()))
+        chosen = kind.registry()[name]
+        values = {a.name: given.get(a.name, self._default(a) if a.name not in given else None)
+                  for a in chosen.attributes}
+        complete = getattr(chosen, "complete", None)
+        return Configured(name, complete(values) if complete else values)

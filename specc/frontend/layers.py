@@ -1,0 +1,740 @@
+"""From the layers of a spec or block to a graph: wiring, paths, attributes, shapes and masks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from specc.diagnostics import Note, SpecError, Span, did_you_mean
+from specc.frontend.configure import Configurator, Environment, Reporter, plain
+from specc.frontend.tree import Mapping, Scalar, Sequence, Tree
+from specc.ir.graph import Configured, Graph, Node, Parameter, Value
+from specc.ir.types import TensorType
+from specc.ops.base import Op, OpProblem, Port, Site
+from specc.ops.options import ACTIVATION
+from specc.ops.registry import OPS, find, visible
+
+MAX_REPEAT = 10_000
+_RESERVED = ("name", "from", "outputs")
+_SPECIAL = ("use", "repeat", "layer")
+
+
+@dataclass
+class Scope:
+    """The names of one graph while it is built. A value of None stands for one whose layer is wrong."""
+
+    environment: Environment
+    values: dict[str, Value | None] = field(default_factory=dict)
+    spans: dict[str, Span] = field(default_factory=dict)
+    used: set[str] = field(default_factory=set)
+    previous: tuple[Value | None, ...] = ()
+    counts: dict[str, int] = field(default_factory=dict)
+    layers: dict[str, SharedLayer] = field(default_factory=dict)
+    nodes: list[Node] = field(default_factory=list)
+
+
+@dataclass
+class SharedLayer:
+    """A layer that may be called several times: its op, its attributes, and its parameters once known."""
+
+    name: str
+    op: Op
+    attributes: dict[str, Any]
+    span: Span
+    calls: int = 0
+    parameters: tuple[Parameter, ...] = ()
+    input: TensorType | None = None
+
+
+@dataclass(frozen=True)
+class Item:
+    """A layer as written: its kind, its attributes and its wiring."""
+
+    kind: Scalar
+    attributes: Tree | None
+    name: Scalar | None = None
+    source: Tree | None = None
+    outputs: Tree | None = None
+    extra: Tree | None = None
+
+    @property
+    def span(self) -> Span:
+        return self.kind.span
+
+
+class GraphBuilder:
+    """Builds graphs. ``masks`` maps the id of a value to the mask of its padded steps (keras convention)."""
+
+    def __init__(
+        self, reporter: Reporter, conventions: str, layout: str, blocks: dict[str, Mapping]
+    ) -> None:
+        self.reporter = reporter
+        self.conventions, self.layout, self.blocks = conventions, layout, blocks
+        self.configurator = Configurator(reporter, conventions)
+        self.masks: dict[int, Value] = {}
+        self.used_blocks: set[str] = set()
+        self._graphs: dict[Any, Graph | None] = {}
+        self._active: list[str] = []
+        self._keep: list[Value] = []  # ids in ``masks`` stay valid as long as their values live
+
+    # Layers -----------------------------------------------------------------------------------------------
+
+    def layers(self, tree: Tree | None, scope: Scope) -> None:
+        """Builds every item of a list of layers into the scope."""
+        if tree is None:
+            return
+        if not isinstance(tree, Sequence):
+            self.reporter.error("E0401", "layers is a list, each item one layer", tree.span)
+            return
+        for each in tree.items:
+            item = self._item(each)
+            if item is None:
+                scope.previous = (None,)
+                continue
+            try:
+                self._layer(item, scope)
+            except SpecError as error:
+                self.reporter.extend(error)
+                self._poison(item, scope)
+
+    def _item(self, tree: Tree) -> Item | None:
+        if isinstance(tree, Scalar):
+            return Item(tree, None)
+        if not isinstance(tree, Mapping):
+            self.reporter.error("E0402", "a layer is a name or a mapping with its kind as key", tree.span)
+            return None
+        kinds = [(k, v) for k, v in tree.entries if k.value not in (*_RESERVED, "with")]
+        if len(kinds) != 1:
+            listed = ", ".join(f"'{key.value}'" for key, _ in kinds)
+            if not kinds:
+                message, help_ = "this layer has no kind", "add one, e.g. dense: {units: 10}"
+            else:
+                known = [key for key, _ in kinds if find(str(key.value)) or key.value in _SPECIAL]
+                odd = [key for key, _ in kinds if key not in known]
+                message = f"a layer has one kind, but this one has {listed}"
+                help_ = "start a new list item for each layer"
+                if len(known) == 1 and odd:
+                    message = f"'{odd[0].value}' is not part of a layer"
+                    help_ = f"attributes go inside {known[0].value}: {{...}}"
+                    self.reporter.error("E0402", message, odd[0].span, help_)
+                    return None
+            self.reporter.error("E0402", message, kinds[1][0].span if kinds else tree.span, help_)
+            return None
+        kind, attributes = kinds[0]
+        name = tree.get("name")
+        if name is not None and not (isinstance(name, Scalar) and isinstance(name.value, str)):
+            self.reporter.error("E0403", "a layer's name is a word", name.span)
+            name = None
+        return Item(kind, attributes, name, tree.get("from"), tree.get("outputs"), tree.get("with"))  # type: ignore[arg-type]
+
+    def _layer(self, item: Item, scope: Scope) -> None:
+        kind = str(item.kind.value)
+        if kind == "use":
+            self._use(item, scope)
+        elif kind == "repeat":
+            self._repeat(item, scope)
+        elif kind == "layer":
+            self._shared(item, scope)
+        else:
+            self._op(item, scope)
+
+    def _poison(self, item: Item, scope: Scope) -> None:
+        """Names of a wrong layer are known but valueless: what depends on them is not reported again."""
+        names = self._output_names(item)
+        if item.name is not None:
+            names.append(str(item.name.value))
+        for name in names:
+            scope.values.setdefault(name, None)
+            scope.used.add(name)
+        scope.previous = (None,)
+
+    def _output_names(self, item: Item) -> list[str]:
+        if isinstance(item.outputs, Sequence):
+            return [str(each.value) for each in item.outputs if isinstance(each, Scalar)]
+        return [str(item.outputs.value)] if isinstance(item.outputs, Scalar) else []
+
+    def _path(self, item: Item, default: str, scope: Scope) -> str:
+        """The layer's path in its scope; a name that is taken is refused."""
+        if item.name is None:
+            count = scope.counts[default] = scope.counts.get(default, 0) + 1
+            path = default if count == 1 else f"{default}_{count}"
+            return path if path not in scope.values else self._path(item, default, scope)
+        name = str(item.name.value)
+        self.check_name(name, item.name.span)
+        if name in scope.values or name in scope.layers:
+            first = scope.spans.get(name)
+            notes = (Note(f"'{name}' is first defined here", first),) if first else ()
+            self.reporter.error(
+                "E0404", f"the name '{name}' is used twice", item.name.span, "choose another name", notes
+            )
+            raise SpecError(())
+        return name
+
+    def check_name(self, name: str, span: Span) -> None:
+        """Refuses names that cannot be a path or that mean something else."""
+        if not name.isidentifier() or not name.isascii():
+            self.reporter.error(
+                "E0403",
+                f"'{name}' cannot be a name",
+                span,
+                "use letters, digits and underscores, starting with a letter",
+            )
+            raise SpecError(())
+        if find(name) is not None and not find(name).internal:  # type: ignore[union-attr]
+            self.reporter.error(
+                "E0405", f"'{name}' is the name of an op and cannot name a value", span, f"e.g. {name}_1"
+            )
+            raise SpecError(())
+
+    # Wiring -----------------------------------------------------------------------------------------------
+
+    def value(self, tree: Tree, scope: Scope) -> Value | None:
+        """The value that a name stands for. Raises when there is none of that name."""
+        if not isinstance(tree, Scalar) or not isinstance(tree.value, str):
+            self.reporter.error("E0406", "a value is given by its name", tree.span)
+            raise SpecError(())
+        if tree.value not in scope.values:
+            help_ = did_you_mean(tree.value, scope.values)
+            if tree.value in self.blocks:
+                help_ = f"'{tree.value}' is a block; write use: {tree.value}"
+            self.reporter.error("E0407", f"there is no value '{tree.value}'", tree.span, help_)
+            raise SpecError(())
+        scope.used.add(tree.value)
+        return scope.values[tree.value]
+
+    def _wires(self, item: Item, ports: tuple[Port, ...], scope: Scope, what: str) -> list[Value | None]:
+        """The inputs by port. Raises SpecError(()) without a message when one of them is wrong already."""
+        if item.source is None:
+            if len(scope.previous) != 1:
+                count = "no" if not scope.previous else str(len(scope.previous))
+                self.reporter.error(
+                    "E0408",
+                    f"{what} needs 'from': there are {count} previous outputs to take",
+                    item.span,
+                    "name the value(s) it takes, e.g. from: x",
+                )
+                raise SpecError(())
+            given: list[tuple[str, Value | None]] = [("", scope.previous[0])]
+        elif isinstance(item.source, Mapping):
+            given = []
+            for key, tree in item.source.entries:
+                for each in tree.items if isinstance(tree, Sequence) else (tree,):
+                    given.append((str(key.value), self.value(each, scope)))
+                self._check_port(key, ports, what)
+        elif isinstance(item.source, Sequence):
+            given = [("", self.value(each, scope)) for each in item.source.items]
+        else:
+            given = [("", self.value(item.source, scope))]
+        if any(value is None for _, value in given):
+            raise SpecError(())
+        return self._assign(item, ports, given, what)
+
+    def _check_port(self, key: Scalar, ports: tuple[Port, ...], what: str) -> None:
+        names = [port.name for port in ports]
+        if str(key.value) not in names:
+            self.reporter.error(
+                "E0409", f"{what} has no input '{key.value}'", key.span, did_you_mean(str(key.value), names)
+            )
+            raise SpecError(())
+
+    def _assign(
+        self, item: Item, ports: tuple[Port, ...], given: list[tuple[str, Value | None]], what: str
+    ) -> list[Value | None]:
+        if any(port.many for port in ports):
+            return [value for _, value in given]
+        wires: list[list[Value | None]] = [[] for _ in ports]
+        position = 0
+        for name, value in given:
+            index = next((i for i, port in enumerate(ports) if port.name == name), None)
+            if index is None:
+                index, position = position, position + 1
+            if index >= len(ports):
+                self.reporter.error(
+                    "E0410",
+                    f"{what} takes {len(ports)} input{'s' * (len(ports) != 1)}, but {len(given)} are wired in",
+                    (item.source or item.kind).span,
+                    "add or concatenate them first" if len(ports) == 1 else "",
+                )
+                raise SpecError(())
+            wires[index].append(value)
+        missing = [p.name for p, w in zip(ports, wires, strict=True) if not w and not p.optional]
+        if missing:
+            self.reporter.error(
+                "E0411", f"{what} has no value for its input '{missing[0]}'", item.span
+            )
+            raise SpecError(())
+        return [wire[0] if wire else None for wire in wires]
+
+    # Ops --------------------------------------------------------------------------------------------------
+
+    def _find_op(self, item: Item) -> Op:
+        op = find(str(item.kind.value))
+        if op is not None and not op.internal:
+            return op
+        kind = str(item.kind.value)
+        help_ = did_you_mean(kind, [*visible(), *_SPECIAL, *self.blocks])
+        if kind in self.blocks:
+            help_ = f"'{kind}' is a block; write use: {kind}"
+        self.reporter.error("E0412", f"there is no layer '{kind}'", item.span, help_)
+        raise SpecError(())
+
+    def declare(self, name: str, item: Item, scope: Scope) -> None:
+        """A layer declared by itself, to be called by name later."""
+        op = self._find_op(item)
+        attributes = self._attributes(op, item, scope)
+        scope.layers[name] = SharedLayer(name, op, attributes, item.span)
+        scope.spans[name] = item.span
+
+    def _attributes(self, op: Op, item: Item, scope: Scope) -> dict[str, Any]:
+        values = self.configurator.attributes(
+            op.attributes,
+            item.attributes,
+            scope.environment,
+            what=str(item.kind.value),
+            place=item.span,
+            refused=op.refused,
+        )
+        if values is None:
+            raise SpecError(())
+        if op.layout == "image":
+            values["layout"] = self.layout
+        return op.complete(values)
+
+    def _op(self, item: Item, scope: Scope) -> None:
+        op = self._find_op(item)
+        path = self._path(item, op.kind, scope)
+        try:
+            attributes = self._attributes(op, item, scope)
+        finally:
+            # Wiring mistakes of the same layer are shown together with those of its attributes.
+            wires = self._wires(item, op.ports, scope, str(item.kind.value))
+        shared = SharedLayer(path, op, attributes, item.span)
+        scope.layers[path] = shared
+        self._call(shared, item, path, wires, scope)
+
+    def _shared(self, item: Item, scope: Scope) -> None:
+        name = item.attributes.value if isinstance(item.attributes, Scalar) else None
+        shared = scope.layers.get(str(name))
+        if shared is None:
+            span = (item.attributes or item.kind).span
+            self.reporter.error(
+                "E0413", f"there is no layer named '{name}'", span, did_you_mean(str(name), scope.layers)
+            )
+            raise SpecError(())
+        wires = self._wires(item, shared.op.ports, scope, f"layer '{name}'")
+        path = shared.name if shared.calls == 0 else f"{shared.name}@{shared.calls}"
+        if item.name is not None:
+            self._path(item, "", scope)
+        self._call(shared, item, path, wires, scope)
+
+    def _call(
+        self, layer: SharedLayer, item: Item, path: str, wires: list[Value | None], scope: Scope
+    ) -> None:
+        op = layer.op
+        self._wire_mask(op, wires)
+        site = Site(tuple(w.type if w else None for w in wires), layer.attributes, self.conventions)
+        try:
+            self._check_ports(op, wires, item)
+            inferred = op.infer(site)
+            types = inferred if isinstance(inferred, tuple) else (inferred,)
+            parameters = op.parameters(site)
+        except OpProblem as problem:
+            self._op_problem(problem, op, item, wires)
+            raise SpecError(()) from None
+        self._check_shared(layer, site, parameters, item)
+        layer.calls += 1
+        names = op.output_names(site)
+        activation = self._inline_activation(op, layer.attributes)
+        values = tuple(
+            Value(path if index == 0 else f"{path}.{name}", kind, item.span)
+            for index, (name, kind) in enumerate(zip(names, types, strict=True))
+        )
+        raw = values
+        if activation is not None:
+            raw = (replace(values[0], name=f"{path}.preactivation", internal=True), *values[1:])
+        scope.nodes.append(
+            Node(op.kind, path, tuple(wires), raw, layer.attributes, layer.parameters, layer.name, item.span)
+        )
+        if activation is not None:
+            name = f"{path}.{activation.kind}"
+            scope.nodes.append(
+                Node(activation.kind, name, (raw[0],), (values[0],), activation.attributes, (), name, item.span)
+            )
+        self._pass_mask(op, site, path, wires, values, scope)
+        self._bind(item, path, values, scope)
+
+    def _check_shared(
+        self, layer: SharedLayer, site: Site, parameters: tuple[Parameter, ...], item: Item
+    ) -> None:
+        if layer.calls and [p.shape for p in parameters] != [p.shape for p in layer.parameters]:
+            self.reporter.error(
+                "E0604",
+                f"layer '{layer.name}' cannot be shared between inputs {layer.input} and {site.input}: "
+                "its parameters would have other shapes",
+                item.span,
+                notes=(Note(f"'{layer.name}' is declared here", layer.span),),
+            )
+            raise SpecError(())
+        if not layer.calls:
+            layer.parameters, layer.input = parameters, site.inputs[0]
+
+    def _inline_activation(self, op: Op, attributes: dict[str, Any]) -> Configured | None:
+        declared = op.attribute("activation")
+        inline = declared is not None and declared.kind is ACTIVATION
+        return attributes["activation"] if inline else None
+
+    def _check_ports(self, op: Op, wires: list[Value | None], item: Item) -> None:
+        ports = op.ports * len(wires) if op.ports and op.ports[0].many else op.ports
+        for port, value in zip(ports, wires, strict=True):
+            if value is None or port.dtype in ("any", value.type.dtype):
+                continue
+            hint = ""
+            if port.dtype == "float" and value.type.dtype == "int":
+                hint = "integers go through an embedding or one_hot first"
+            raise OpProblem(
+                f"{op.kind} takes {port.dtype} values at its input '{port.name}', but '{value.name}' "
+                f"is {value.type}",
+                help=hint,
+                port=port.name,
+                code="E0602",
+            )
+
+    def _op_problem(
+        self, problem: OpProblem, op: Op, item: Item, wires: list[Value | None]
+    ) -> None:
+        span = item.span
+        if problem.attribute and isinstance(item.attributes, Mapping):
+            key = item.attributes.key(problem.attribute)
+            tree = item.attributes.get(problem.attribute)
+            span = tree.span if tree is not None else key.span if key is not None else span
+        notes = tuple(
+            Note(f"'{value.name}' is {value.type}", value.span)
+            for value in wires
+            if value is not None and value.span is not None and not value.internal
+        )
+        self.reporter.error(problem.code, problem.message, span, problem.help, notes)
+
+    # Masks ------------------------------------------------------------------------------------------------
+
+    def _wire_mask(self, op: Op, wires: list[Value | None]) -> None:
+        """Keras convention: the mask of a layer's input goes into its port ``mask``, unless one is wired."""
+        index = next((i for i, port in enumerate(op.ports) if port.name == "mask"), None)
+        first = wires[0] if wires else None
+        if self.conventions == "keras" and index is not None and wires[index] is None and first:
+            wires[index] = self.masks.get(id(first))
+
+    def _pass_mask(
+        self,
+        op: Op,
+        site: Site,
+        path: str,
+        wires: list[Value | None],
+        values: tuple[Value, ...],
+        scope: Scope,
+    ) -> None:
+        if self.conventions != "keras":
+            return
+        made = op.make_mask(site, path, tuple(wires))
+        if made is not None:
+            scope.nodes.append(made)
+            self.set_mask(values[0], made.outputs[0])
+            return
+        known = [mask for w in wires if w is not None and (mask := self.masks.get(id(w)))]
+        explicit = next(
+            (w for p, w in zip(op.ports, wires, strict=False) if p.name == "mask" and w), None
+        )
+        mask = explicit or (known[0] if known else None)
+        if mask is not None and op.passes_mask(site):
+            self.set_mask(values[0], mask)
+
+    def set_mask(self, value: Value, mask: Value) -> None:
+        self.masks[id(value)] = mask
+        self._keep.append(value)
+
+    # Binding ----------------------------------------------------------------------------------------------
+
+    def _bind(self, item: Item, path: str, values: tuple[Value, ...], scope: Scope) -> None:
+        names = self._output_names(item)
+        if names and len(names) != len(values):
+            assert item.outputs is not None
+            self.reporter.error(
+                "E0414",
+                f"{item.kind.value} has {len(values)} output{'s' * (len(values) != 1)}, "
+                f"but {len(names)} names are given",
+                item.outputs.span,
+            )
+            raise SpecError(())
+        for name, value in zip(names, values, strict=False):
+            assert item.outputs is not None
+            self.bind(name, value, item.outputs.span, scope)
+        named = item.name is not None
+        if str(path) not in scope.values:
+            scope.values[path] = values[0]
+            scope.spans[path] = item.name.span if item.name else item.span
+        if named and str(item.name.value) not in scope.values:  # type: ignore[union-attr]
+            scope.values[str(item.name.value)] = values[0]  # type: ignore[union-attr]
+        if not named:
+            scope.used.add(path)
+        scope.previous = values
+
+    def bind(self, name: str, value: Value | None, span: Span, scope: Scope) -> None:
+        """Gives a value a name; a name that is taken is refused."""
+        self.check_name(name, span)
+        if name in scope.values:
+            first = scope.spans.get(name)
+            notes = (Note(f"'{name}' is first defined here", first),) if first else ()
+            self.reporter.error("E0404", f"the name '{name}' is used twice", span, "choose another name", notes)
+            raise SpecError(())
+        scope.values[name] = value
+        scope.spans[name] = span
+
+    # Blocks and repeats -----------------------------------------------------------------------------------
+
+    def _use(self, item: Item, scope: Scope) -> None:
+        name, block = self._block(item)
+        path = self._path(item, name, scope)
+        arguments = self._arguments(item, block, name, scope)
+        ports = tuple(Port(each, dtype="any") for each in self._input_names(block))
+        wires = self._wires(item, ports, scope, f"block '{name}'")
+        graph = self._body(item, name, block, arguments, wires)
+        self._finish_call("call", item, path, wires, (graph,), scope)
+
+    def _block(self, item: Item) -> tuple[str, Mapping]:
+        tree = item.attributes
+        name = str(tree.value) if isinstance(tree, Scalar) else ""
+        if name not in self.blocks:
+            self.reporter.error(
+                "E0415", f"there is no block '{name}'", (tree or item.kind).span, did_you_mean(name, self.blocks)
+            )
+            raise SpecError(())
+        self.used_blocks.add(name)
+        return name, self.blocks[name]
+
+    def _input_names(self, body: Mapping) -> list[str]:
+        inputs = body.get("inputs")
+        if isinstance(inputs, Sequence):
+            return [str(each.value) for each in inputs if isinstance(each, Scalar)]
+        return ["x"]
+
+    def _arguments(
+        self, item: Item, block: Mapping, name: str, scope: Scope
+    ) -> dict[str, Any]:
+        declared = block.get("parameters")
+        entries = declared.entries if isinstance(declared, Mapping) else ()
+        given = item.extra.entries if isinstance(item.extra, Mapping) else ()
+        names = [str(key.value) for key, _ in entries]
+        good = True
+        for key, _ in given:
+            if key.value not in names:
+                help_ = did_you_mean(str(key.value), names)
+                self.reporter.error("E0416", f"block '{name}' has no parameter '{key.value}'", key.span, help_)
+                good = False
+        written = {str(key.value): tree for key, tree in given}
+        values: dict[str, Any] = {}
+        for key, default in entries:
+            each = str(key.value)
+            if each in written:
+                values[each] = plain(written[each], scope.environment)
+            elif isinstance(default, Scalar) and default.value is None:
+                note = Note(f"'{each}' has no default", key.span)
+                self.reporter.error(
+                    "E0417", f"block '{name}' needs '{each}'", item.span, f"add with: {{{each}: ...}}", (note,)
+                )
+                good = False
+            else:
+                values[each] = plain(default, values)
+        if not good:
+            raise SpecError(())
+        return values
+
+    def _repeat(self, item: Item, scope: Scope) -> None:
+        body = item.attributes
+        if not isinstance(body, Mapping):
+            self.reporter.error("E0418", "repeat needs times and layers", item.span)
+            raise SpecError(())
+        for key in (key for key, _ in body.entries):
+            if key.value not in ("times", "index", "layers", "inputs", "outputs", "shared"):
+                choices = ("times", "index", "layers", "inputs", "outputs")
+                self.reporter.error(
+                    "E0501", f"repeat has no attribute '{key.value}'", key.span, did_you_mean(str(key.value), choices)
+                )
+                raise SpecError(())
+        times_tree = body.get("times")
+        times = plain(times_tree, scope.environment) if times_tree is not None else None
+        if isinstance(times, bool) or not isinstance(times, int) or not 1 <= times <= MAX_REPEAT:
+            self.reporter.error(
+                "E0419",
+                f"repeat needs 'times', an integer from 1 to {MAX_REPEAT}",
+                times_tree.span if times_tree else item.span,
+            )
+            raise SpecError(())
+        path = self._path(item, "repeat", scope)
+        ports = tuple(Port(each, dtype="any") for each in self._input_names(body))
+        wires = self._wires(item, ports, scope, "repeat")
+        index_tree = body.get("index")
+        index = str(index_tree.value) if isinstance(index_tree, Scalar) else None
+        current, graphs = list(wires), []
+        for iteration in range(times):
+            environment = {**scope.environment, **({index: iteration} if index else {})}
+            graph = self._iteration(item, body, environment, current)
+            graphs.append(graph)
+            current = list(graph.outputs[: len(ports)])
+            if len(graph.outputs) < len(ports) or len(current) != len(ports):
+                self.reporter.error(
+                    "E0420",
+                    f"the body of repeat has {len(ports)} inputs but {len(graph.outputs)} outputs: each pass "
+                    "feeds the next by position",
+                    item.span,
+                )
+                raise SpecError(())
+        self._finish_call("repeat", item, path, wires, tuple(graphs), scope)
+
+    def _iteration(
+        self, item: Item, body: Mapping, environment: Environment, wires: list[Value | None]
+    ) -> Graph:
+        """The graph of one pass. A body that is one use of a block is that block's graph."""
+        layers = body.get("layers")
+        if isinstance(layers, Sequence) and len(layers.items) == 1:
+            only = self._item(layers.items[0])
+            if only is not None and only.kind.value == "use" and only.name is None:
+                name, block = self._block(only)
+                scope = Scope(environment)
+                arguments = self._arguments(only, block, name, scope)
+                return self._body(only, name, block, arguments, wires)
+        return self._body(item, "repeat", body, environment, wires)
+
+    def _body(
+        self,
+        item: Item,
+        name: str,
+        block: Mapping,
+        arguments: Environment,
+        wires: list[Value | None],
+    ) -> Graph:
+        """The graph of a block for these arguments and input types; the same ones share a graph."""
+        masks = [self.masks.get(id(wire)) for wire in wires]
+        key = (
+            id(block),
+            repr(sorted(arguments.items(), key=lambda each: each[0])),
+            tuple(wire.type for wire in wires if wire is not None),
+            tuple(mask is not None for mask in masks),
+        )
+        if key not in self._graphs:
+            if name in self._active and name != "repeat":
+                chain = " -> ".join([*self._active, name])
+                self.reporter.error("E0421", f"block '{name}' uses itself ({chain})", item.span)
+                raise SpecError(())
+            self._active.append(name)
+            self.reporter.uses.append(Note(f"in this use of '{name}'", item.span))
+            try:
+                self._graphs[key] = self._build_body(name, block, arguments, wires, masks)
+            finally:
+                self._active.pop()
+                self.reporter.uses.pop()
+        graph = self._graphs[key]
+        if graph is None:
+            raise SpecError(())
+        return graph
+
+    def _build_body(
+        self,
+        name: str,
+        block: Mapping,
+        arguments: Environment,
+        wires: list[Value | None],
+        masks: list[Value | None],
+    ) -> Graph | None:
+        scope = Scope(arguments)
+        inputs: list[Value] = []
+        extra: list[Value] = []
+        for port, wire, mask in zip(self._input_names(block), wires, masks, strict=True):
+            assert wire is not None
+            value = Value(port, wire.type, wire.span)
+            inputs.append(value)
+            scope.values[port] = value
+            if mask is not None:
+                extra.append(Value(f"{port}.mask", mask.type, internal=True))
+                self.set_mask(value, extra[-1])
+        scope.previous = tuple(inputs)
+        errors = len(self.reporter.diagnostics)
+        self.declarations(block.get("shared"), scope)
+        self.layers(block.get("layers"), scope)
+        outputs = self.outputs(block.get("outputs"), scope)
+        if any(d.severity == "error" for d in self.reporter.diagnostics[errors:]) or None in outputs:
+            return None
+        found = tuple(value for value in outputs if value is not None)
+        out_masks = tuple(m for value in found if (m := self.masks.get(id(value))) is not None)
+        self.check_unused(scope, set(self._input_names(block)))
+        return Graph(
+            name, (*inputs, *extra), (*found, *out_masks), tuple(scope.nodes), arguments
+        )
+
+    def outputs(self, tree: Tree | None, scope: Scope) -> tuple[Value | None, ...]:
+        """The values that a body gives; without ``outputs``, those of its last layer."""
+        if tree is None:
+            return scope.previous
+        try:
+            items: Iterable[Tree] = tree.items if isinstance(tree, Sequence) else (tree,)
+            return tuple(self.value(each, scope) for each in items)
+        except SpecError as error:
+            self.reporter.extend(error)
+            return (None,)
+
+    def declarations(self, tree: Tree | None, scope: Scope) -> None:
+        """Shared layers: ``shared: {embed: {dense: {units: 32}}}``."""
+        for key, each in tree.entries if isinstance(tree, Mapping) else ():
+            item = self._item(each)
+            if item is not None:
+                try:
+                    self.check_name(str(key.value), key.span)
+                    self.declare(str(key.value), item, scope)
+                except SpecError as error:
+                    self.reporter.extend(error)
+
+    def _finish_call(
+        self,
+        op: str,
+        item: Item,
+        path: str,
+        wires: list[Value | None],
+        bodies: tuple[Graph, ...],
+        scope: Scope,
+    ) -> None:
+        last = bodies[-1]
+        masks = tuple(m for wire in wires if (m := self.masks.get(id(wire))) is not None)
+        hidden = [value for value in last.outputs if value.type.dtype == "bool" and value.internal]
+        count = len(last.outputs) - len(hidden)
+        made = tuple(
+            Value(
+                path if index == 0 else f"{path}.{value.name}",
+                value.type,
+                item.span,
+                internal=index >= count,
+            )
+            for index, value in enumerate(last.outputs)
+        )
+        scope.nodes.append(
+            Node(op, path, (*wires, *masks), made, {}, (), path, item.span, bodies)
+        )
+        visible_values, mask_values = made[:count], made[count:]
+        masked = [v for v in last.outputs[:count] if self.masks.get(id(v)) is not None]
+        for value, mask in zip(
+            (v for v, inner in zip(visible_values, last.outputs, strict=False) if inner in masked),
+            mask_values,
+            strict=False,
+        ):
+            self.set_mask(value, mask)
+        self._bind(item, path, visible_values, scope)
+
+    def check_unused(self, scope: Scope, inputs: set[str]) -> None:
+        """Warns of named values that nothing reads."""
+        read = {id(value) for node in scope.nodes for value in node.inputs}
+        read |= {id(value) for value in scope.previous}
+        for name, value in scope.values.items():
+            if value is None or name in scope.used or id(value) in read:
+                continue
+            what = "input" if name in inputs else "value"
+            self.reporter.warning(
+                "W1001", f"the {what} '{name}' is never used", scope.spans.get(name) or value.span
+            )

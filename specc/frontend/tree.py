@@ -1,0 +1,74 @@
+"""The located tree: what both front ends produce and every later step reads.
+
+It has the shape of the YAML form. The language (.specc) parses to the same tree, so the rest of the compiler
+knows one form only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from specc.diagnostics import Span
+
+if TYPE_CHECKING:
+    from specc.frontend.expressions import Expression
+
+
+@dataclass(frozen=True)
+class Comments:
+    """Comment lines before a node and the comment at the end of its line, without the '#'."""
+
+    before: tuple[str, ...] = ()
+    after: str = ""
+
+
+@dataclass(frozen=True)
+class Scalar:
+    """A number, string, boolean, null, or an expression over parameters that is evaluated later."""
+
+    value: str | int | float | bool | None | Expression
+    span: Span
+    comments: Comments = field(default=Comments(), compare=False)
+
+
+@dataclass(frozen=True)
+class Sequence:
+    items: tuple[Tree, ...]
+    span: Span
+    comments: Comments = field(default=Comments(), compare=False)
+
+    def __iter__(self) -> Iterator[Tree]:
+        return iter(self.items)
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """Entries in the order written. Duplicate keys are refused by the readers."""
+
+    entries: tuple[tuple[Scalar, Tree], ...]
+    span: Span
+    comments: Comments = field(default=Comments(), compare=False)
+
+    def get(self, key: str) -> Tree | None:
+        return next((value for name, value in self.entries if name.value == key), None)
+
+    def key(self, key: str) -> Scalar | None:
+        """The located key itself, for messages that underline it."""
+        return next((name for name, _ in self.entries if name.value == key), None)
+
+    def keys(self) -> list[str]:
+        return [str(name.value) for name, _ in self.entries]
+
+
+Tree = Scalar | Sequence | Mapping
+
+
+def to_plain(tree: Tree) -> Any:
+    """The tree as dicts, lists and values; expressions stay as they are."""
+    if isinstance(tree, Scalar):
+        return tree.value
+    if isinstance(tree, Sequence):
+        return [to_plain(item) for item in tree.items]
+    return {str(key.value): to_plain(value) for key, value in tree.entries}
