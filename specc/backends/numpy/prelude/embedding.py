@@ -1,0 +1,18 @@
+"""The gradient of a table of embeddings."""
+
+import numpy as np
+
+
+def embedding_gradient(ids: np.ndarray, dy: np.ndarray, rows: int) -> np.ndarray:
+    """Gradient of table[ids] with respect to the table: ids (...), dy (..., D) to (rows, D).
+
+    The rows of dy are sorted by id and summed in runs, in their order in the batch.
+    """
+    flat_ids = ids.reshape(-1)
+    order = np.argsort(flat_ids, kind="stable")
+    sorted_ids = flat_ids[order]
+    starts = np.flatnonzero(np.diff(sorted_ids, prepend=-1))
+    table_gradient = np.zeros((rows, dy.shape[-1]), dy.dtype)
+    sorted_dy = dy.reshape(-1, dy.shape[-1])[order]
+    table_gradient[sorted_ids[starts]] = np.add.reduceat(sorted_dy, starts, axis=0)
+    return table_gradient

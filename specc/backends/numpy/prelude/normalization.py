@@ -1,0 +1,197 @@
+"""Batch and layer normalization, each with its gradient."""
+
+import numpy as np
+
+
+def channel_sum(x: np.ndarray) -> np.ndarray:
+    """Sum of x (N, ..., C) over every axis but the last: (C,).
+
+    Products with ones are several times faster than `sum` here, and summing each sample by itself
+    first loses less to rounding.
+    """
+    if x.ndim > 2:
+        x = x.reshape(len(x), -1, x.shape[-1])
+        x = np.ones(x.shape[1], x.dtype) @ x
+    return np.ones(len(x), x.dtype) @ x
+
+
+def sum_over(x: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
+    """Sum of x over the axes (counted from 0), which stay with length 1."""
+    if axes == tuple(range(x.ndim - 1)):
+        return channel_sum(x).reshape((1,) * (x.ndim - 1) + x.shape[-1:])
+    return x.sum(axis=axes, keepdims=True)
+
+
+def scale_and_shift(
+    normalized: np.ndarray,
+    gamma: np.ndarray | None,
+    beta: np.ndarray | None,
+    shape: tuple[int, ...],
+) -> np.ndarray:
+    """normalized * gamma + beta, either of which may be None; shape spreads them over the axes."""
+    y = normalized if gamma is None else normalized * gamma.reshape(shape)
+    return y if beta is None else y + beta.reshape(shape)
+
+
+def batch_norm(
+    x: np.ndarray,
+    gamma: np.ndarray | None,
+    beta: np.ndarray | None,
+    axes: tuple[int, ...],
+    epsilon: float,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Normalize each feature of x by its statistics over the batch: all axes but the feature's.
+
+    Returns y, the normalized x, the mean (C,), the biased variance (C,) and 1 / sqrt(variance +
+    epsilon). gamma and beta are (C,) or None.
+    """
+    total = sum_over(x, axes)
+    count = x.size // total.size
+    mean = total / count
+    centred = x - mean
+    variance = sum_over(centred * centred, axes) / count
+    inverse_deviation = 1 / np.sqrt(variance + epsilon)
+    normalized = centred * inverse_deviation
+    y = scale_and_shift(normalized, gamma, beta, mean.shape)
+    return y, normalized, mean.reshape(-1), variance.reshape(-1), inverse_deviation
+
+
+def batch_norm_gradient(
+    dy: np.ndarray,
+    normalized: np.ndarray,
+    gamma: np.ndarray | None,
+    inverse_deviation: np.ndarray,
+    axes: tuple[int, ...],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Gradients of batch_norm with respect to x, gamma (C,) and beta (C,).
+
+    The mean and the variance depend on every x: they take out what dy has in common with 1 and
+    with the normalized x.
+    """
+    dbeta = sum_over(dy, axes)
+    dgamma = sum_over(dy * normalized, axes)
+    count = dy.size // dbeta.size
+    scale = inverse_deviation if gamma is None else inverse_deviation * gamma.reshape(dbeta.shape)
+    dx = scale * (dy - dbeta / count - normalized * (dgamma / count))
+    return dx, dgamma.reshape(-1), dbeta.reshape(-1)
+
+
+def batch_norm_inference(
+    x: np.ndarray,
+    gamma: np.ndarray | None,
+    beta: np.ndarray | None,
+    mean: np.ndarray,
+    variance: np.ndarray,
+    axes: tuple[int, ...],
+    epsilon: float,
+) -> np.ndarray:
+    """Normalize x by a given mean (C,) and variance (C,); axes are those without the features."""
+    shape = tuple(1 if axis in axes else size for axis, size in enumerate(x.shape))
+    inverse_deviation = 1 / np.sqrt(variance + epsilon)
+    normalized = (x - mean.reshape(shape)) * inverse_deviation.reshape(shape)
+    return scale_and_shift(normalized, gamma, beta, shape)
+
+
+def batch_norm_inference_gradient(
+    dy: np.ndarray,
+    x: np.ndarray,
+    gamma: np.ndarray | None,
+    mean: np.ndarray,
+    variance: np.ndarray,
+    axes: tuple[int, ...],
+    epsilon: float,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Gradients of batch_norm_inference with respect to x, gamma (C,) and beta (C,)."""
+    shape = tuple(1 if axis in axes else size for axis, size in enumerate(x.shape))
+    inverse_deviation = (1 / np.sqrt(variance + epsilon)).reshape(shape)
+    normalized = (x - mean.reshape(shape)) * inverse_deviation
+    dbeta = sum_over(dy, axes)
+    dgamma = sum_over(dy * normalized, axes)
+    dx = scale_and_shift(dy * inverse_deviation, gamma, None, shape)
+    return dx, dgamma.reshape(-1), dbeta.reshape(-1)
+
+
+def batch_norm_masked(
+    x: np.ndarray,
+    mask: np.ndarray,
+    gamma: np.ndarray | None,
+    beta: np.ndarray | None,
+    epsilon: float,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Batch normalization of x (N, ..., C) by its statistics where the mask (N, ...) is True.
+
+    Every position is normalized, masked ones too. As in Keras the statistics are sums divided by
+    the count + 1e-7, which leaves them finite without a valid position. Returns what batch_norm
+    does.
+    """
+    valid = mask[..., None]
+    count = int(mask.sum()) + 1e-7
+    mean = channel_sum(x * valid) / count
+    centred = x - mean
+    variance = channel_sum(centred * centred * valid) / count
+    inverse_deviation = 1 / np.sqrt(variance + epsilon)
+    normalized = centred * inverse_deviation
+    y = scale_and_shift(normalized, gamma, beta, mean.shape)
+    return y, normalized, mean, variance, inverse_deviation
+
+
+def batch_norm_masked_gradient(
+    dy: np.ndarray,
+    normalized: np.ndarray,
+    mask: np.ndarray,
+    gamma: np.ndarray | None,
+    inverse_deviation: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Gradients of batch_norm_masked with respect to x, gamma (C,) and beta (C,).
+
+    Only valid positions reach the statistics. The mean of the valid normalized values is not quite
+    0, because the count is not quite a count.
+    """
+    valid = mask[..., None]
+    count = int(mask.sum()) + 1e-7
+    dbeta = channel_sum(dy)
+    dgamma = channel_sum(dy * normalized)
+    offset = channel_sum(normalized * valid) / count
+    through_statistics = valid * (dbeta + dgamma * (normalized - offset)) / count
+    scale = inverse_deviation if gamma is None else inverse_deviation * gamma
+    return scale * (dy - through_statistics), dgamma, dbeta
+
+
+def layer_norm(
+    x: np.ndarray,
+    gamma: np.ndarray | None,
+    beta: np.ndarray | None,
+    axes: tuple[int, ...],
+    epsilon: float,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Normalize x by its own mean and variance over the axes, sample by sample.
+
+    gamma and beta have the sizes of these axes, or are None. Returns y, the normalized x and
+    1 / sqrt(variance + epsilon).
+    """
+    centred = x - x.mean(axis=axes, keepdims=True)
+    variance = (centred * centred).mean(axis=axes, keepdims=True)
+    inverse_deviation = 1 / np.sqrt(variance + epsilon)
+    normalized = centred * inverse_deviation
+    shape = tuple(size if axis in axes else 1 for axis, size in enumerate(x.shape))
+    return scale_and_shift(normalized, gamma, beta, shape), normalized, inverse_deviation
+
+
+def layer_norm_gradient(
+    dy: np.ndarray,
+    normalized: np.ndarray,
+    gamma: np.ndarray | None,
+    inverse_deviation: np.ndarray,
+    axes: tuple[int, ...],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Gradients of layer_norm with respect to x, gamma and beta, which have the sizes of axes."""
+    shape = tuple(size if axis in axes else 1 for axis, size in enumerate(dy.shape))
+    rest = tuple(axis for axis in range(dy.ndim) if axis not in axes)
+    dbeta = sum_over(dy, rest)
+    dgamma = sum_over(dy * normalized, rest)
+    slope = scale_and_shift(dy, gamma, None, shape)
+    along_mean = slope.mean(axis=axes, keepdims=True)
+    along_x = (slope * normalized).mean(axis=axes, keepdims=True)
+    dx = inverse_deviation * (slope - along_mean - normalized * along_x)
+    sizes = tuple(dy.shape[axis] for axis in axes)
+    return dx, dgamma.reshape(sizes), dbeta.reshape(sizes)
