@@ -6,22 +6,36 @@ knows one form only.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 from specc.diagnostics import Span
-
-if TYPE_CHECKING:
-    from specc.frontend.expressions import Expression
+from specc.frontend.expressions import (
+    Boolean,
+    Expression,
+    ListExpression,
+    Null,
+    Number,
+    String,
+)
 
 
 @dataclass(frozen=True)
 class Comments:
-    """Comment lines before a node and the comment at the end of its line, without the '#'."""
+    """Comment lines before a node, the comment at the end of its line, and comment lines after the last entry of a
+    body, all without the '#'.
+
+    They stand at keys of mappings and items of sequences; ``end`` stands at the container.
+    """
 
     before: tuple[str, ...] = ()
     after: str = ""
+    end: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.before or self.after or self.end)
 
 
 @dataclass(frozen=True)
@@ -72,3 +86,24 @@ def to_plain(tree: Tree) -> Any:
     if isinstance(tree, Sequence):
         return [to_plain(item) for item in tree.items]
     return {str(key.value): to_plain(value) for key, value in tree.entries}
+
+
+def from_expression(expression: Expression) -> Tree:
+    """The tree of a value written as an expression: a literal is its value, a list is a sequence, anything else
+    stays an expression that is evaluated later."""
+    match expression:
+        case Number(value=value) | String(value=value) | Boolean(value=value):
+            return Scalar(value, expression.span)
+        case Null():
+            return Scalar(None, expression.span)
+        case ListExpression(items=items):
+            return Sequence(tuple(map(from_expression, items)), expression.span)
+    return Scalar(expression, expression.span)
+
+
+_AnyTree = TypeVar("_AnyTree", Scalar, Sequence, Mapping)
+
+
+def with_comments(tree: _AnyTree, comments: Comments) -> _AnyTree:
+    """The same node with these comments."""
+    return dataclasses.replace(tree, comments=comments) if comments else tree
