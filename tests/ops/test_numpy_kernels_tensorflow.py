@@ -2,10 +2,11 @@
 
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 from numpy_kernel_checks import assert_close
 
-from specc.backends.numpy.prelude import normalization, pooling
+from specc.backends.numpy.prelude import normalization, pooling, recurrent
 
 
 def test_max_pool_ties_go_to_the_first_element():
@@ -63,3 +64,93 @@ def test_masked_batch_norm_is_keras():
     )
     for gradient, reference in zip(actual, gradients, strict=True):
         assert_close(gradient, reference.numpy())
+
+
+def keras_recurrent(name, units, **options):
+    """A Keras layer, float64, that returns its outputs and states."""
+    classes = {
+        "lstm": keras.layers.LSTM,
+        "gru": keras.layers.GRU,
+        "gru_reset_before": keras.layers.GRU,
+        "simple_rnn": keras.layers.SimpleRNN,
+    }
+    if name == "gru_reset_before":
+        options["reset_after"] = False
+    return classes[name](
+        units, return_sequences=True, return_state=True, dtype="float64", **options
+    )
+
+
+def numpy_recurrent(name, x, weights, initial, mask, reverse):
+    """Results of the kernel `name`, and a function from cotangents to dx and weight gradients."""
+    one_bias = [None] if name in ("lstm", "simple_rnn") else []
+    states = initial or [None] * (2 if name == "lstm" else 1)
+    activation = ["tanh"] if name == "simple_rnn" else []
+    forward, backward = getattr(recurrent, name), getattr(recurrent, name + "_gradient")
+    *results, saved = forward(x, *weights, *one_bias, *states, mask, *activation, reverse=reverse)
+
+    def gradients(*cotangents):
+        rest = (saved, weights[0], weights[1], mask, *activation)
+        return backward(*cotangents, *rest, reverse=reverse)
+
+    return results, gradients
+
+
+# Full, right-padded, left-padded with a gap, and empty sequences.
+MASK = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0], [0, 1, 0, 1, 1], [0, 0, 0, 0, 0]], bool)
+
+
+@pytest.mark.parametrize("unroll", [False, True])
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("mask", [None, MASK], ids=["full", "masked"])
+@pytest.mark.parametrize("initial", [False, True])
+@pytest.mark.parametrize("name", ["lstm", "gru", "gru_reset_before", "simple_rnn"])
+def test_recurrent_layers_are_keras(name, initial, mask, reverse, unroll):
+    rng = np.random.default_rng(3)
+    x = rng.standard_normal((4, 5, 3))
+    layer = keras_recurrent(name, 2, go_backwards=reverse, unroll=unroll)
+    layer.build(x.shape)
+    weights = [rng.standard_normal(weight.shape) for weight in layer.get_weights()]
+    layer.set_weights(weights)
+    count = 2 if name == "lstm" else 1
+    given = [rng.standard_normal((4, 2)) for _ in range(count)] if initial else []
+    cotangents = [rng.standard_normal((4, 5, 2)), *rng.standard_normal((count, 4, 2))]
+    variable = tf.Variable(x)
+    with tf.GradientTape() as tape:
+        states = [tf.constant(state) for state in given] or None
+        outputs, *final = layer(variable, initial_state=states, mask=mask)
+        if reverse:
+            outputs = tf.reverse(outputs, [1])  # Keras leaves them in the order of processing
+        total = sum(
+            tf.reduce_sum(a * b) for a, b in zip((outputs, *final), cotangents, strict=True)
+        )
+    sources = [variable, *(weight.value for weight in layer.trainable_weights)]
+    expected = tape.gradient(total, sources)
+
+    results, gradients = numpy_recurrent(name, x, weights, given, mask, reverse)
+    for result, reference in zip(results, (outputs, *final), strict=True):
+        assert_close(result, reference.numpy())
+    for gradient, reference in zip(gradients(*cotangents), expected, strict=False):
+        assert_close(gradient, reference.numpy())
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru"])
+def test_bidirectional_zeroes_masked_outputs(name):
+    """Keras' Bidirectional is both directions with masked outputs set to 0, states untouched."""
+    rng = np.random.default_rng(4)
+    x = rng.standard_normal((4, 5, 3))
+    layer = keras.layers.Bidirectional(keras_recurrent(name, 2), dtype="float64")
+    layer.build(x.shape)
+    weights = [rng.standard_normal(weight.shape) for weight in layer.get_weights()]
+    layer.set_weights(weights)
+    outputs, *final = layer(tf.constant(x), mask=MASK)
+
+    directions = [
+        numpy_recurrent(name, x, part, [], MASK, reverse)[0]
+        for part, reverse in ((weights[:3], False), (weights[3:], True))
+    ]
+    joined = np.concatenate([results[0] for results in directions], axis=-1) * MASK[..., None]
+    assert_close(joined, outputs.numpy())
+    actual = [state for results in directions for state in results[1:]]
+    for state, reference in zip(actual, final, strict=True):
+        assert_close(state, reference.numpy())
