@@ -6,6 +6,7 @@ floor division that does not divide out. Two expressions are equal exactly when 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -133,3 +134,19 @@ def product(dims: tuple[Dim, ...]) -> Dim:
 def format_shape(dims: tuple[Dim, ...]) -> str:
     """``(batch, 26, 26, 32)``, with the comma of a one-element tuple."""
     return f"({', '.join(map(str, dims))}{',' if len(dims) == 1 else ''})"
+
+
+def evaluate(dim: Dim, sizes: Mapping[str, int]) -> Dim:
+    """The size with some symbols given; an integer if that leaves none."""
+    if isinstance(dim, int):
+        return dim
+    total: Dim = 0
+    for atoms, coefficient in dim.terms:
+        factor: Dim = coefficient
+        for atom in atoms:
+            if isinstance(atom, Symbol):
+                factor = factor * (sizes[atom.name] if atom.name in sizes else symbol(atom.name))
+            else:
+                factor = factor * (evaluate(atom.numerator, sizes) // atom.divisor)
+        total = total + factor
+    return total

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from specc.diagnostics import Diagnostic, Note, SpecError
-from specc.runner.comparison import Comparison, FirstDifference, Step
+from specc.runner.comparison import Comparison, FirstDifference, Settings, Step
 from specc.runner.locate import locate
 from specc.runner.measure import (
     Array,
@@ -38,45 +38,30 @@ class Batch:
 
 
 def compare(
-    sources: Mapping[str, Path],
-    train: Part,
-    *,
-    steps: int,
-    batch_size: int,
-    dtype: str = "float64",
-    seed: int | None = None,
-    tolerance: float | None = None,
-    indifferent: Sequence[str] = (),
-    on_step: OnStep | None = None,
+    sources: Mapping[str, Path], train: Part, settings: Settings, on_step: OnStep | None = None
 ) -> Comparison:
-    """Trains every file on the same batches in its own process, each running on by itself, and
-    compares all pairs.
+    """Trains every file on the same batches in its own process and compares all pairs at each step.
 
     Args:
         sources: the generated file of each backend; the first is the reference of a localisation.
-        train: ``{"inputs": {name: array}, "targets": {name: array}}`` and perhaps
+        train: ``{"inputs": {name: array}, "targets": {name: array}}``, perhaps with
             ``"sample_weights"``.
-        steps: optimizer steps; they cross epochs, with a last partial batch, in the files' own
-            order.
-        tolerance: the largest allowed difference of losses, parameters and statistics at any step;
-            without one nothing is judged but the common start and order, which must be
-            bit-identical.
-        indifferent: tensors whose true gradient is zero, which are measured but not judged.
         on_step: called after each step with its figures.
 
     Raises:
         SpecError: a file fails, its framework is missing, or the files disagree about their
             parameters.
     """
+    tolerance, indifferent = settings.tolerance, set(settings.indifferent)
     with Team(sources) as team:
-        start, first = begin(team, train, dtype, seed)
+        start, first = begin(team, train, settings)
         reference = team.names[0]
         records: list[Step] = []
         previous = start
-        for batch, order_difference in batches(team, seed, sample_count(train), batch_size, steps):
+        for batch, order_difference in batches(team, train, settings):
             first = first or order_difference
             answers = team.ask("step", rows=batch.rows)
-            record = _measure(batch, answers, start, set(indifferent))
+            record = _measure(batch, answers, start, indifferent)
             records.append(record)
             if first is None and tolerance is not None and exceeds(record, tolerance):
                 first = locate(team, batch.step, batch.rows, previous, record, tolerance)
@@ -85,22 +70,20 @@ def compare(
                 on_step(record)
         return Comparison(
             name=str(team.opened[reference]["name"]),
-            dtype=dtype,
+            dtype=settings.dtype,
             backends=tuple(team.names),
             steps=tuple(records),
-            indifferent=tuple(indifferent),
+            indifferent=settings.indifferent,
             first_difference=first,
             tolerance=tolerance,
             environment={name: opened["environment"] for name, opened in team.opened.items()},
         )
 
 
-def begin(
-    team: Team, train: Part, dtype: str, seed: int | None
-) -> tuple[Arrays, FirstDifference | None]:
+def begin(team: Team, train: Part, settings: Settings) -> tuple[Arrays, FirstDifference | None]:
     """Gives every worker the data and an initial model; the start, and where it is not common."""
     team.ask("data", parts={"train": train})
-    built = team.ask("build", dtype=dtype, seed=seed)
+    built = team.ask("build", dtype=settings.dtype)
     reference = team.names[0]
     start: Arrays = built[reference]
     for name, parameters in built.items():
@@ -123,18 +106,18 @@ def begin(
 
 
 def batches(
-    team: Team, seed: int | None, count: int, size: int, steps: int
+    team: Team, train: Part, settings: Settings
 ) -> Iterator[tuple[Batch, FirstDifference | None]]:
     """The batches in the files' own order, a short last one included; and where orders differ."""
     reference = team.names[0]
-    seed = int(team.opened[reference]["seed"]) if seed is None else seed
+    count, size = len(next(iter(train["inputs"].values()))), settings.batch_size
     per_epoch = -(-count // size)
     order: Array = np.arange(count)
-    for step in range(steps):
+    for step in range(settings.steps):
         epoch, position = divmod(step, per_epoch)
         difference = None
         if position == 0:
-            orders = team.ask("order", seed=seed, epoch=epoch, count=count)
+            orders = team.ask("order", epoch=epoch, count=count)
             order = orders[reference]
             odd = (name for name in team.names[1:] if not np.array_equal(orders[name], order))
             if (name := next(odd, None)) is not None:
@@ -142,11 +125,6 @@ def batches(
                     step, "batch_order", f"of epoch {epoch}", np.inf, (reference, name)
                 )
         yield Batch(step, epoch, order[position * size : (position + 1) * size]), difference
-
-
-def sample_count(part: Part) -> int:
-    """The number of rows of a part of the data."""
-    return len(next(iter(part["inputs"].values())))
 
 
 def exceeds(record: Step, tolerance: float) -> bool:

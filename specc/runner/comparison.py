@@ -11,6 +11,23 @@ from specc.runner.measure import worst
 
 
 @dataclass(frozen=True)
+class Settings:
+    """How to compare.
+
+    ``steps`` optimizer steps cross epochs, with a short last batch, in the files' own order.
+    ``tolerance`` is the largest allowed difference; without one nothing is judged but the common
+    start and order, which must be bit-identical. ``indifferent`` names tensors whose true gradient
+    is zero: they are measured but not judged.
+    """
+
+    batch_size: int
+    steps: int = 200
+    dtype: str = "float64"
+    tolerance: float | None = None
+    indifferent: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class FirstDifference:
     """Where two backends part: the first step (from 0) and in it the first tensor, in the order of
     computation.

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
 
-from specc.runner.compare import Part, batches, begin, sample_count
-from specc.runner.comparison import LockStep
+from specc.runner.compare import Part, batches, begin
+from specc.runner.comparison import LockStep, Settings
 from specc.runner.measure import (
     Arrays,
     is_statistic,
@@ -25,33 +26,24 @@ OnStep = Callable[[int], None]
 
 
 def compare_in_lock_step(
-    sources: Mapping[str, Path],
-    train: Part,
-    *,
-    steps: int,
-    batch_size: int,
-    dtype: str = "float32",
-    seed: int | None = None,
-    tolerance: float | None = None,
-    indifferent: Sequence[str] = (),
-    on_step: OnStep | None = None,
+    sources: Mapping[str, Path], train: Part, settings: Settings, on_step: OnStep | None = None
 ) -> LockStep:
-    """The gradients of every file at ``dtype``, at each of the steps of the first file's own
-    float64 run.
+    """The gradients of every file at ``settings.dtype``, at each step of the first's float64 run.
 
     Free-running float32 runs drift apart through the kinks of relu and max, whoever wrote them; one
-    step from a common start shows whether the computation is the same. Arguments as in `compare`;
-    ``tolerance`` bounds the median gradient error of each tensor.
+    step from a common start shows whether the computation is the same. The tolerance bounds the
+    median gradient error of each tensor. Arguments and errors as in `compare`.
     """
+    dtype, indifferent = settings.dtype, settings.indifferent
     reference = next(iter(sources))
     gradients: dict[str, dict[str, list[float]]] = {name: defaultdict(list) for name in sources}
     updates: dict[str, list[float]] = {name: [] for name in sources}
     losses: dict[str, list[float]] = {name: [] for name in sources}
     with Team({reference: sources[reference]}) as exact, Team(sources) as team:
-        parameters, _ = begin(exact, train, "float64", seed)
-        begin(team, train, dtype, seed)
+        parameters, _ = begin(exact, train, replace(settings, dtype="float64"))
+        begin(team, train, settings)
         state = exact.ask("state")[reference]
-        for batch, _ in batches(exact, seed, sample_count(train), batch_size, steps):
+        for batch, _ in batches(exact, train, settings):
             team.ask("place", parameters=_cast(parameters, dtype), state=_cast(state, dtype))
             question = {"rows": batch.rows, "step": batch.step}
             truth = exact.ask("gradients", **question)[reference]
@@ -72,15 +64,15 @@ def compare_in_lock_step(
             dtype=dtype,
             reference=reference,
             backends=tuple(team.names),
-            steps=steps,
-            indifferent=tuple(indifferent),
+            steps=settings.steps,
+            indifferent=indifferent,
             gradients={
                 name: {tensor: median(errors) for tensor, errors in tensors.items()}
                 for name, tensors in gradients.items()
             },
             updates={name: median(errors) for name, errors in updates.items() if errors},
             losses={name: median(errors) for name, errors in losses.items() if errors},
-            tolerance=tolerance,
+            tolerance=settings.tolerance,
             environment={name: opened["environment"] for name, opened in team.opened.items()},
         )
 

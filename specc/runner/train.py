@@ -20,7 +20,7 @@ OnEvent = Callable[[str, Event], None]
 
 @dataclass(frozen=True)
 class Trained:
-    """One backend's finished training. ``scores`` are those of the test part, if the data have one."""
+    """One backend's finished training; ``scores`` are of the test part, if the data have one."""
 
     backend: str
     history: dict[str, list[float]]
@@ -38,7 +38,6 @@ def train(
     epochs: int,
     batch_size: int,
     weights: Mapping[str, Path],
-    seed: int | None = None,
     dtype: str | None = None,
     device: str | None = None,
     on_event: OnEvent | None = None,
@@ -57,7 +56,7 @@ def train(
 
     def one(backend: str, worker: Worker) -> Trained:
         worker.ask("data", parts=dict(data))
-        start = worker.ask("build", seed=seed, dtype=dtype, device=device)
+        start = worker.ask("build", dtype=dtype, device=device)
         begun = monotonic()
         worker.post("fit", epochs=epochs, batch_size=batch_size)
         history = worker.wait(lambda event: on_event(backend, event) if on_event else None)

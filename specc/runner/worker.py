@@ -62,7 +62,6 @@ class Session:
         return {
             "name": self.module.NAME,
             "backend": self.module.BACKEND,
-            "seed": self.module.SEED,
             "dtype": self.module.DTYPE,
             "environment": _environment(),
         }
@@ -71,11 +70,9 @@ class Session:
         """Keeps the prepared arrays: ``{part: {"inputs", "targets", "sample_weights"}}``."""
         self._data = parts
 
-    def build(
-        self, seed: int | None = None, dtype: str | None = None, device: str | None = None
-    ) -> Arrays:
+    def build(self, dtype: str | None = None, device: str | None = None) -> Arrays:
         """Builds the model and its trainer anew; the initial parameters and running statistics."""
-        chosen = {"seed": seed, "dtype": dtype, "device": device}
+        chosen = {"dtype": dtype, "device": device}
         self.model = self.module.build(**{k: v for k, v in chosen.items() if v is not None})
         self.trainer = self.module.Trainer(self.model)
         return dict(self.module.get_parameters(self.model))
@@ -85,9 +82,11 @@ class Session:
         self.model = self.module.load(path)
         self.trainer = self.module.Trainer(self.model)
 
-    def order(self, seed: int, epoch: int, count: int) -> Any:
-        """The order in which an epoch visits its samples."""
-        return np.asarray(self.module.batch_order(seed, epoch, count))
+    def order(self, epoch: int, count: int) -> Any:
+        """The order in which an epoch visits its samples: as they lie where the spec says so."""
+        if not hasattr(self.module, "batch_order"):
+            return np.arange(count)
+        return np.asarray(self.module.batch_order(self.module.SEED, epoch, count))
 
     def step(self, rows: Any, state: bool = False) -> dict[str, Any]:
         """One optimizer step on the given rows of the training part."""

@@ -9,6 +9,7 @@ import pytest
 
 from specc.diagnostics import SpecError
 from specc.runner.compare import compare
+from specc.runner.comparison import Settings
 from specc.runner.lockstep import compare_in_lock_step
 from specc.runner.process import Worker
 
@@ -33,7 +34,7 @@ def corrupted(tmp_path: Path, name: str, old: str, new: str) -> Path:
 def test_equal_files_are_equal_across_epochs_and_partial_batches(train):
     sources = {"numpy": FIXTURES / "tiny_numpy.py", "torch": FIXTURES / "tiny_torch.py"}
     seen = []
-    found = compare(sources, train, steps=9, batch_size=8, tolerance=1e-10, on_step=seen.append)
+    found = compare(sources, train, Settings(8, 9, tolerance=1e-10), seen.append)
     assert found.equal
     assert found.max_relative_difference < 1e-13
     assert [step.epoch for step in seen] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
@@ -61,7 +62,7 @@ def test_equal_files_are_equal_across_epochs_and_partial_batches(train):
 def test_a_corruption_is_found_and_named(tmp_path, train, old, new, kind, tensor):
     bad = corrupted(tmp_path, "tiny_numpy.py", old, new)
     sources = {"good": FIXTURES / "tiny_numpy.py", "bad": bad}
-    found = compare(sources, train, steps=4, batch_size=8, tolerance=1e-10)
+    found = compare(sources, train, Settings(8, 4, tolerance=1e-10))
     assert not found.equal
     first = found.first_difference
     assert (first.kind, first.tensor, first.step) == (kind, tensor, 0)
@@ -74,7 +75,7 @@ def test_a_difference_of_a_later_step_is_found_at_its_step(tmp_path, train):
         "        if self.count == 4:\n            self.model['scores.bias'] += 1e-6\n",
     )  # fmt: skip
     sources = {"good": FIXTURES / "tiny_numpy.py", "bad": bad}
-    first = compare(sources, train, steps=6, batch_size=8, tolerance=1e-10).first_difference
+    first = compare(sources, train, Settings(8, 6, tolerance=1e-10)).first_difference
     assert (first.kind, first.tensor, first.step) == ("parameter", "scores.bias", 3)
 
 
@@ -84,9 +85,8 @@ def test_an_indifferent_tensor_is_listed_and_not_judged(tmp_path, train):
         "        self.model['scores.bias'] = self.model['scores.bias'] * 1.01\n",
     )  # fmt: skip
     sources = {"good": FIXTURES / "tiny_numpy.py", "bad": bad}
-    found = compare(
-        sources, train, steps=1, batch_size=8, tolerance=1e-10, indifferent=["scores.bias"]
-    )
+    settings = Settings(8, 1, tolerance=1e-10, indifferent=("scores.bias",))
+    found = compare(sources, train, settings)
     assert found.equal
     assert found.to_json()["indifferent"] == ["scores.bias"]
     assert found.steps[0].indifferent["scores.bias"] > 1e-3
@@ -95,14 +95,14 @@ def test_an_indifferent_tensor_is_listed_and_not_judged(tmp_path, train):
 def test_a_run_that_breaks_down_on_one_side_is_infinitely_different(tmp_path, train):
     bad = corrupted(tmp_path, "tiny_numpy.py", "RATE = 0.1", "RATE = float('nan')")
     sources = {"good": FIXTURES / "tiny_numpy.py", "bad": bad}
-    found = compare(sources, train, steps=2, batch_size=8, tolerance=1e-10)
+    found = compare(sources, train, Settings(8, 2, tolerance=1e-10))
     assert found.to_json()["max_relative_difference"] == "inf"
     assert found.first_difference.kind == "parameter"
 
 
 def test_float32_in_lock_step_stays_at_rounding_level(train):
     sources = {"numpy": FIXTURES / "tiny_numpy.py", "torch": FIXTURES / "tiny_torch.py"}
-    found = compare_in_lock_step(sources, train, steps=7, batch_size=8, tolerance=1e-5)
+    found = compare_in_lock_step(sources, train, Settings(8, 7, "float32", 1e-5))
     assert found.equal
     assert 1e-9 < found.max_gradient_error < 1e-6
     assert 0 < found.updates["torch"] < 1e-4

@@ -1,0 +1,5 @@
+"""``python -m specc.cli``."""
+
+from specc.cli import main
+
+main()

@@ -1,0 +1,51 @@
+"""specc data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from specc.cli import options
+from specc.cli.files import writing
+from specc.cli.terminal import console, print_json
+
+
+@click.command()
+@options.spec_argument
+@click.option("--output", "-o", type=options.OUTPUT, help="The npz file. Default: NAME_data.npz.")
+@options.dtype_option
+@options.set_option
+@options.json_option
+def command(
+    spec: Path, output: Path | None, dtype: str | None, sets: dict[str, str], as_json: bool
+) -> None:
+    """Write the prepared arrays, as a generated file reads them: train/NAME, test/NAME, ...
+
+    \b
+    Examples:
+      specc data net.yaml -o data.npz
+      python net_torch.py train data.npz
+    """
+    from specc.compiler import load_program
+    from specc.data import read_prepared, write_prepared
+    from specc.runner.experiment import load_data, require
+
+    program = load_program(spec, sets)
+    require(program, "data")
+    dataset = load_data(program, spec.parent, dtype)
+    path = output or Path(f"{program.name}_data.npz")
+    with writing(path):
+        write_prepared(dataset, path)
+    shapes = {
+        f"{part}/{name}": [str(array.dtype), list(array.shape)]
+        for part, arrays in read_prepared(path).items()
+        for name, array in arrays.items()
+    }
+    if as_json:
+        print_json({"file": str(path), "arrays": shapes})
+        return
+    screen = console()
+    screen.print(f"{path}", markup=False, soft_wrap=True)
+    for name, (kind, shape) in shapes.items():
+        screen.print(f"  {name:<24} {kind} {shape}", markup=False)

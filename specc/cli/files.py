@@ -1,0 +1,59 @@
+"""Writing files so that nobody ever sees half of one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from specc.diagnostics import Diagnostic, SpecError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+STANDARD_OUTPUT = Path("-")
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Makes the folder of ``path`` and turns a failure to write into SpecError (E0906)."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise SpecError(
+            Diagnostic("E0906", f"cannot write {path}: {error.strerror or error}")
+        ) from None
+
+
+@contextlib.contextmanager
+def _draft(path: Path) -> Iterator[Path]:
+    """A file that takes the place of ``path`` when the body succeeds."""
+    # Beside its destination, since a move is atomic within one file system only.
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    with writing(path):
+        try:
+            yield draft
+            os.replace(draft, path)
+        finally:
+            draft.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Puts ``text`` at ``path`` in one move, or on standard output where the path is ``-``."""
+    if path == STANDARD_OUTPUT:
+        sys.stdout.write(text)
+        return
+    with _draft(path) as draft:
+        draft.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Puts arrays at ``path`` in one move."""
+    import numpy as np
+
+    with _draft(path) as draft, draft.open("wb") as stream:
+        np.savez(stream, **arrays)  # type: ignore[arg-type]

@@ -1,0 +1,118 @@
+"""A spec made ready to run: its files compiled and its data prepared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from specc.diagnostics import Diagnostic, SpecError
+
+if TYPE_CHECKING:
+    from specc.data.loading import Dataset, Part
+    from specc.ir.graph import Program
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """The generated file of each backend in a folder, and the prepared parts of the data."""
+
+    program: Program
+    sources: Mapping[str, Path]
+    dataset: Dataset
+    dtype: str
+    samples: int | None = None
+
+    @classmethod
+    def prepare(
+        cls,
+        spec: Path,
+        folders: Mapping[str, Path],
+        *,
+        sets: Mapping[str, str] | None = None,
+        dtype: str | None = None,
+        samples: int | None = None,
+    ) -> Experiment:
+        """Compiles ``spec`` for each backend into its folder and prepares its data.
+
+        ``samples`` keeps the first rows of the training part only.
+
+        Raises:
+            SpecError: the spec is wrong, has no data or training section, or its data do not fit.
+        """
+        from specc.compiler import compile_spec, load_program
+
+        chosen = dict(sets or {})
+        program = load_program(spec, chosen)
+        require(program, "training", "data")
+        sources = {}
+        for backend, folder in folders.items():
+            text = compile_spec(spec, backend=backend, sets=chosen)
+            folder.mkdir(parents=True, exist_ok=True)
+            sources[backend] = folder / f"{program.name}_{backend}.py"
+            sources[backend].write_text(text, encoding="utf-8")
+        precision = dtype or program.dtype
+        dataset = load_data(program, spec.parent, precision)
+        return cls(program, sources, dataset, precision, samples)
+
+    @property
+    def parts(self) -> dict[str, dict[str, Any]]:
+        """The data as a worker takes them."""
+        dataset = self.dataset
+        found = {"train": arrays(dataset.train, self.samples)}
+        for name, part in (("validation", dataset.validation), ("test", dataset.test)):
+            if part is not None:
+                found[name] = arrays(part)
+        return found
+
+    @property
+    def steps_per_epoch(self) -> int:
+        rows = len(self.dataset.train)
+        return -(-min(rows, self.samples or rows) // self.batch_size)
+
+    @property
+    def epochs(self) -> int:
+        return self.program.training.epochs if self.program.training else 0
+
+    @property
+    def batch_size(self) -> int:
+        return self.program.training.batch_size if self.program.training else 1
+
+
+def arrays(part: Part, rows: int | None = None) -> dict[str, Any]:
+    """A part of the data, or its first rows, as a worker takes it."""
+    return {
+        "inputs": {name: array[:rows] for name, array in part.inputs.items()},
+        "targets": {name: array[:rows] for name, array in part.targets.items()},
+    }
+
+
+def require(program: Program, *sections: str) -> None:
+    """Raises SpecError (E0907) for a section that a command needs and the spec lacks."""
+    missing = [section for section in sections if getattr(program, section) is None]
+    if missing:
+        raise SpecError(
+            Diagnostic("E0907", f"the spec has no {section} section", help=_HELP[section])
+            for section in missing
+        )
+
+
+_HELP = {
+    "training": "say how to train it: training: {loss: ..., optimizer: ..., epochs: ...}",
+    "data": "say where its data are: data: {source: npz, path: ..., inputs: ..., targets: ...}",
+}
+
+
+def load_data(program: Program, folder: Path, dtype: str | None = None) -> Dataset:
+    """The prepared data of a program whose spec lies in ``folder``."""
+    from specc.data.loading import load
+
+    return load(
+        program.data,
+        folder,
+        {value.name: (value.type.shape[1:], value.type.dtype) for value in program.inputs},
+        {value.name: (value.type.shape[1:], value.type.dtype) for value in program.targets},
+        program.seed,
+        dtype or program.dtype,
+    )
