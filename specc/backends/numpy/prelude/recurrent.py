@@ -81,12 +81,17 @@ def lstm(
         gates += recurrent_bias
     squashed = np.empty((length, batch, units), x.dtype)
     hidden, cell = state_history(length, h0, squashed[0]), state_history(length, c0, squashed[0])
+    # One tanh serves all gates, since sigmoid(z) = tanh(z / 2) / 2 + 1 / 2.
+    scale = np.full(4 * units, 0.5, x.dtype)
+    scale[2 * units : 3 * units] = 1
+    shift = 1 - scale
     for t in range(length):
         gate = gates[t]
         gate += hidden[t] @ recurrent_kernel
-        gate[:, : 2 * units] = logistic(gate[:, : 2 * units])
-        gate[:, 2 * units : 3 * units] = np.tanh(gate[:, 2 * units : 3 * units])
-        gate[:, 3 * units :] = logistic(gate[:, 3 * units :])
+        gate *= scale
+        np.tanh(gate, out=gate)
+        gate *= scale
+        gate += shift
         into, keep, candidate, out = gate.reshape(batch, 4, units).swapaxes(0, 1)
         cell[t + 1] = keep * cell[t] + into * candidate
         squashed[t] = np.tanh(cell[t + 1])
@@ -118,15 +123,11 @@ def lstm_gradient(
     valid = None if mask is None else time_major(mask[..., None], reverse)
     into, keep, candidate, out = np.moveaxis(gates.reshape(length, batch, 4, units), 2, 0)
     # How the gates' inputs act on c (the first three) and on h (the last), and how c acts on h.
-    slopes = np.stack(
-        [
-            candidate * into * (1 - into),
-            cell[:-1] * keep * (1 - keep),
-            into * (1 - candidate * candidate),
-            squashed * out * (1 - out),
-        ],
-        axis=2,
-    )
+    slopes = (gates * (1 - gates)).reshape(length, batch, 4, units)
+    slopes[:, :, 0] *= candidate
+    slopes[:, :, 1] *= cell[:-1]
+    slopes[:, :, 2] = into * (1 - candidate * candidate)
+    slopes[:, :, 3] *= squashed
     cell_slope = out * (1 - squashed * squashed)
     if valid is not None:
         slopes *= valid[:, :, None]
@@ -137,6 +138,7 @@ def lstm_gradient(
     if d_outputs is not None:
         d_outputs = after_first_valid(time_major(d_outputs, reverse), valid)
     d_gates = np.empty_like(slopes)
+    to_hidden = recurrent_kernel.T.copy()
     for t in reversed(range(length)):
         if d_outputs is not None:
             d_hidden = d_hidden + d_outputs[t]
@@ -144,7 +146,7 @@ def lstm_gradient(
         np.multiply(d_cell[:, None], slopes[t, :, :3], out=d_gates[t, :, :3])
         np.multiply(d_hidden, slopes[t, :, 3], out=d_gates[t, :, 3])
         d_cell = d_cell * keep[t]
-        d_before = d_gates[t].reshape(batch, -1) @ recurrent_kernel.T
+        d_before = d_gates[t].reshape(batch, -1) @ to_hidden
         d_hidden = d_before if valid is None else d_before + d_hidden * ~valid[t]
     d_gates = d_gates.reshape(length, batch, 4 * units)
     dx = batch_major(project_steps(d_gates, kernel.T, None), reverse)
@@ -222,12 +224,13 @@ def gru_gradient(
         d_outputs = after_first_valid(time_major(d_outputs, reverse), valid)
     d_recurrent = np.empty_like(slopes)
     d_candidate = np.empty_like(recalled)
+    to_hidden = recurrent_kernel.T.copy()
     for t in reversed(range(length)):
         if d_outputs is not None:
             d_hidden = d_hidden + d_outputs[t]
         np.multiply(d_hidden[:, None], slopes[t], out=d_recurrent[t])
         np.multiply(d_hidden, candidate_slope[t], out=d_candidate[t])
-        d_before = d_recurrent[t].reshape(batch, -1) @ recurrent_kernel.T
+        d_before = d_recurrent[t].reshape(batch, -1) @ to_hidden
         d_hidden = d_before + d_hidden * update[t]
     d_inputs = d_recurrent.copy()
     d_inputs[:, :, 2] = d_candidate
@@ -295,15 +298,16 @@ def gru_reset_before_gradient(
     if d_outputs is not None:
         d_outputs = after_first_valid(time_major(d_outputs, reverse), valid)
     d_gates = np.empty((length, batch, 3 * units), hidden.dtype)
+    to_hidden = recurrent_kernel.T.copy()
     for t in reversed(range(length)):
         if d_outputs is not None:
             d_hidden = d_hidden + d_outputs[t]
         d_update, d_reset, d_candidate = d_gates[t].reshape(batch, 3, units).swapaxes(0, 1)
         d_update[:] = d_hidden * update_slope[t]
         d_candidate[:] = d_hidden * candidate_slope[t]
-        d_recalled = d_candidate @ recurrent_kernel[:, 2 * units :].T
+        d_recalled = d_candidate @ to_hidden[2 * units :]
         d_reset[:] = d_recalled * reset_slope[t]
-        d_before = d_gates[t, :, : 2 * units] @ recurrent_kernel[:, : 2 * units].T
+        d_before = d_gates[t, :, : 2 * units] @ to_hidden[: 2 * units]
         d_hidden = d_before + d_hidden * update[t] + d_recalled * reset[t]
     dx = batch_major(project_steps(d_gates, kernel.T, None), reverse)
     dkernel = step_kernel_gradient(steps, d_gates)
@@ -371,11 +375,12 @@ def simple_rnn_gradient(
     if d_outputs is not None:
         d_outputs = after_first_valid(time_major(d_outputs, reverse), valid)
     d_total = np.empty_like(slopes)
+    to_hidden = recurrent_kernel.T.copy()
     for t in reversed(range(len(steps))):
         if d_outputs is not None:
             d_hidden = d_hidden + d_outputs[t]
         d_total[t] = d_hidden * slopes[t]
-        d_before = d_total[t] @ recurrent_kernel.T
+        d_before = d_total[t] @ to_hidden
         d_hidden = d_before if valid is None else d_before + d_hidden * ~valid[t]
     dx = batch_major(project_steps(d_total, kernel.T, None), reverse)
     dkernel = step_kernel_gradient(steps, d_total)
