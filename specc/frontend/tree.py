@@ -107,3 +107,10 @@ _AnyTree = TypeVar("_AnyTree", Scalar, Sequence, Mapping)
 def with_comments(tree: _AnyTree, comments: Comments) -> _AnyTree:
     """The same node with these comments."""
     return dataclasses.replace(tree, comments=comments) if comments else tree
+
+
+SECTIONS = (
+    "specc", "name", "conventions", "layout", "dtype", "seed", "includes", "parameters", "inputs", "targets",
+    "blocks", "shared", "layers", "outputs", "training", "data",
+)  # fmt: skip
+"""The sections of a spec in the order in which they are written."""

@@ -1,0 +1,147 @@
+"""Included files: blocks and parameters that several specs share.
+
+Only files inside the spec's own folder can be included, so that a spec from a stranger reads nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from specc.diagnostics import Diagnostic, Note, SpecError, Span, did_you_mean
+from specc.frontend.sources import SUFFIXES
+from specc.frontend.tree import SECTIONS, Mapping, Scalar, Sequence, Tree
+
+MAX_FILES = 100
+"""A spec that includes more files is refused."""
+
+_MERGED = ("parameters", "blocks")
+_IGNORED = ("specc", "name", "includes")
+
+ReadFile = Callable[[Path, str, Callable[[Scalar], Mapping]], Mapping]
+"""Reads one file without its includes, given its path, its name for messages and how to read what it includes."""
+
+
+@dataclass
+class Includes:
+    """The files of one spec. ``read`` reads a single file; ``folder`` bounds what may be included."""
+
+    folder: Path
+    read: ReadFile
+    trees: dict[Path, Mapping] = field(default_factory=dict)
+
+    def spec(self, path: Path, name: str) -> Mapping:
+        """The spec at ``path`` with the blocks and parameters of all that it includes."""
+        return self._merge(self.single(path, name), path, name, (path.resolve(),))
+
+    def single(self, path: Path, name: str) -> Mapping:
+        """The spec at ``path`` by itself, read with the names of what it includes."""
+        chain = (path.resolve(),)
+        return self.read(path, name, lambda leaf: self._included(leaf, path, name, chain))
+
+    def _included(self, leaf: Scalar, path: Path, name: str, chain: tuple[Path, ...]) -> Mapping:
+        target, shown = self._locate(leaf, path, name)
+        if target in chain:
+            message = f"'{leaf.value}' includes itself"
+            if len(chain) > 1:
+                through = " -> ".join(p.name for p in (*chain[chain.index(target) :], target))
+                message = f"this include goes round in a circle: {through}"
+            raise SpecError(Diagnostic("E0007", message, leaf.span, help="remove it"))
+        if target not in self.trees:
+            if len(self.trees) >= MAX_FILES:
+                message = f"a spec includes at most {MAX_FILES} files"
+                raise SpecError(Diagnostic("E0006", message, leaf.span))
+            inner = (*chain, target)
+            try:
+                tree = self.read(target, shown, lambda each: self._included(each, target, shown, inner))
+            except SpecError as error:
+                raise _at_include(error, leaf.span) from None
+            self._refuse_sections(tree)
+            self.trees[target] = self._merge(tree, target, shown, inner)
+        return self.trees[target]
+
+    def _locate(self, leaf: Scalar, path: Path, name: str) -> tuple[Path, str]:
+        """The file that is meant and its name for messages. Raises E0006 for one outside the folder."""
+        text = leaf.value
+        if not isinstance(text, str) or not text or "\0" in text:
+            message = "an include is the name of a file"
+            raise SpecError(Diagnostic("E0006", message, leaf.span, help=f'e.g. "blocks{SUFFIXES[-1]}"'))
+        folder = self.folder.resolve()
+        try:
+            target = (path.parent / text).resolve()
+        except (OSError, RuntimeError) as error:
+            message = f"'{text}' is not a file that can be read: {error}"
+            raise SpecError(Diagnostic("E0006", message, leaf.span)) from None
+        if not target.is_relative_to(folder):
+            message = f"'{text}' lies outside the spec's folder"
+            help_text = "only files beside the spec or in folders below it can be included"
+            raise SpecError(Diagnostic("E0006", message, leaf.span, help=help_text))
+        return target, str(Path(name).parent / text)
+
+    def _refuse_sections(self, tree: Mapping) -> None:
+        allowed = (*_MERGED, *_IGNORED)
+        diagnostics = []
+        for key, _ in tree.entries:
+            if key.value in allowed:
+                continue
+            name = str(key.value)
+            message = f"an included file has no '{name}': it holds blocks and parameters"
+            help_text = "" if name in SECTIONS else did_you_mean(name, _MERGED)
+            diagnostics.append(Diagnostic("E0008", message, key.span, help=help_text))
+        if diagnostics:
+            raise SpecError(diagnostics)
+
+    def _merge(self, tree: Mapping, path: Path, name: str, chain: tuple[Path, ...]) -> Mapping:
+        names = tree.get("includes")
+        if names is None:
+            return tree
+        diagnostics: list[Diagnostic] = []
+        included: list[Mapping] = []
+        for leaf in names.items if isinstance(names, Sequence) else (names,):
+            try:
+                if not isinstance(leaf, Scalar):
+                    message = "an include is the name of a file"
+                    raise SpecError(Diagnostic("E0006", message, leaf.span))
+                included.append(self._included(leaf, path, name, chain))
+            except SpecError as error:
+                diagnostics.extend(error.diagnostics)
+        for section in _MERGED:
+            tree = _merge_section(tree, section, included, diagnostics)
+        if diagnostics:
+            raise SpecError(dict.fromkeys(diagnostics))
+        return replace(tree, entries=tuple(e for e in tree.entries if e[0].value != "includes"))
+
+
+def _at_include(error: SpecError, span: Span) -> SpecError:
+    """The errors of an included file; one that has no place (a missing file) stands at the include."""
+    return SpecError(replace(d, span=d.span or span) for d in error.diagnostics)
+
+
+def _merge_section(
+    tree: Mapping, section: str, included: list[Mapping], diagnostics: list[Diagnostic]
+) -> Mapping:
+    """The tree with that section's entries of the included files before its own."""
+    own = tree.get(section)
+    parts = [part for part in (each.get(section) for each in included) if part is not None]
+    if not parts or (own is not None and not isinstance(own, Mapping)):
+        return tree
+    seen: dict[str, Scalar] = {}
+    entries: list[tuple[Scalar, Tree]] = []
+    for part in [*parts, *([own] if own is not None else [])]:
+        for key, value in part.entries if isinstance(part, Mapping) else ():
+            name = str(key.value)
+            if name not in seen:
+                seen[name] = key
+                entries.append((key, value))
+            elif seen[name].span != key.span:
+                first = Note("it is defined here too", seen[name].span)
+                message = f"'{name}' of {section} is defined twice"
+                diagnostics.append(Diagnostic("E0009", message, key.span, (first,), "rename one"))
+    merged = Mapping(tuple(entries), (own or parts[0]).span)
+    others = [e for e in tree.entries if e[0].value != section]
+    key = tree.key(section) or Scalar(section, merged.span)
+    placed = [*others, (key, merged)]
+    order = {name: position for position, name in enumerate(SECTIONS)}
+    placed.sort(key=lambda e: order.get(str(e[0].value), len(order)))
+    return replace(tree, entries=tuple(placed))
