@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
-import traceback
 from collections.abc import Sequence
 
 import click
@@ -23,8 +21,8 @@ def guarded(command: click.Command, arguments: Sequence[str]) -> int:
         code = command.main(list(arguments), prog_name="specc", standalone_mode=False)
     except SpecError as error:
         print_diagnostics(error.diagnostics)
-        # The codes from E0901 on are those of generated files that ran and failed.
-        return FAILED if any(d.code in ("E0901", "E0902") for d in error.diagnostics) else WRONG
+        # These two are about generated files that cannot run, and not about the spec.
+        return FAILED if any(d.code in ("E1001", "E1002") for d in error.diagnostics) else WRONG
     except click.ClickException as error:
         error.show()
         return USAGE
@@ -42,6 +40,9 @@ def guarded(command: click.Command, arguments: Sequence[str]) -> int:
 
 
 def _report_internal_error() -> None:
+    import tempfile
+    import traceback
+
     with tempfile.NamedTemporaryFile(
         "w", prefix="specc-", suffix=".log", delete=False, encoding="utf-8"
     ) as log:

@@ -65,14 +65,14 @@ def _add_bodies(drawing: Drawing, node: Node, prefix: str, origin: dict[int, int
     """The graphs inside: a repeat feeds each one's outputs to the next by position."""
     flowing: tuple[Value | None, ...] = node.inputs
     for path, body in node_bodies(node):
-        for inner, outer in zip(body.inputs, flowing, strict=False):
-            if outer is not None and id(outer) in origin:
-                origin[id(inner)] = origin[id(outer)]
+        for inner, source in zip(body.inputs, flowing, strict=False):
+            if source is not None and id(source) in origin:
+                origin[id(inner)] = origin[id(source)]
         _add_nodes(drawing, body, f"{prefix}{path}.", origin, expand=True)
         flowing = body.outputs
-    for outer, inner in zip(node.outputs, flowing, strict=False):
-        if inner is not None and id(inner) in origin:
-            origin[id(outer)] = origin[id(inner)]
+    for outer, source in zip(node.outputs, flowing, strict=False):
+        if source is not None and id(source) in origin:
+            origin[id(outer)] = origin[id(source)]
 
 
 def _arrow(origin: dict[int, int], value: Value) -> tuple[int, str]:

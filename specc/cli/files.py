@@ -19,13 +19,13 @@ STANDARD_OUTPUT = Path("-")
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Makes the folder of ``path`` and turns a failure to write into SpecError (E0906)."""
+    """Makes the folder of ``path`` and turns a failure to write into SpecError (E1006)."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield
     except OSError as error:
         raise SpecError(
-            Diagnostic("E0906", f"cannot write {path}: {error.strerror or error}")
+            Diagnostic("E1006", f"cannot write {path}: {error.strerror or error}")
         ) from None
 
 

@@ -106,7 +106,8 @@ def to_svg(drawing: Drawing) -> str:
             f"<title>{escape(drawing.title)}</title>",
             f"<style>{STYLE}</style>",
             '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7"'
-            ' markerHeight="7" orient="auto"><path d="M0 0L8 4L0 8z" fill="#5b6675"/></marker></defs>',
+            ' markerHeight="7" orient="auto">'
+            '<path d="M0 0L8 4L0 8z" fill="#5b6675"/></marker></defs>',
             *flows,
             *boxes,
             "</svg>\n",

@@ -139,7 +139,7 @@ def _report(
             }
             for name, run in trained.items()
         }
-        report = {"name": experiment.program.name, "backends": result}
+        report: dict[str, Any] = {"name": experiment.program.name, "backends": result}
         if len(trained) > 1:
             report["max_relative_difference"] = number(largest)
         print_json(report)

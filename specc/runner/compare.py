@@ -91,7 +91,7 @@ def begin(team: Team, train: Part, settings: Settings) -> tuple[Arrays, FirstDif
             odd = sorted(parameters.keys() ^ start.keys())
             raise SpecError(
                 Diagnostic(
-                    "E0903",
+                    "E1003",
                     f"the files for {reference} and {name} have different parameters",
                     notes=tuple(Note(f"only one of them has {tensor}") for tensor in odd),
                 )

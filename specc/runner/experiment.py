@@ -89,11 +89,11 @@ def arrays(part: Part, rows: int | None = None) -> dict[str, Any]:
 
 
 def require(program: Program, *sections: str) -> None:
-    """Raises SpecError (E0907) for a section that a command needs and the spec lacks."""
+    """Raises SpecError (E1007) for a section that a command needs and the spec lacks."""
     missing = [section for section in sections if getattr(program, section) is None]
     if missing:
         raise SpecError(
-            Diagnostic("E0907", f"the spec has no {section} section", help=_HELP[section])
+            Diagnostic("E1007", f"the spec has no {section} section", help=_HELP[section])
             for section in missing
         )
 

@@ -94,14 +94,14 @@ class Worker:
         printed = self._errors.read().decode(errors="replace").strip().splitlines()
         notes = tuple(Note(line) for line in printed[-12:])
         message = f"the {self.backend} process ended with code {code} while it ran {self.path}"
-        return WorkerError(Diagnostic("E0902", message, notes=notes))
+        return WorkerError(Diagnostic("E1002", message, notes=notes))
 
     def _failed(self, error: Mapping[str, str]) -> WorkerError:
         package = error["missing"].partition(".")[0]
         if package in PACKAGES:
             return WorkerError(
                 Diagnostic(
-                    "E0901",
+                    "E1001",
                     f"{package} is not installed, and {self.path.name} needs it",
                     help=f"pip install 'specc[{PACKAGES[package]}]', or choose other backends",
                 )
@@ -109,7 +109,7 @@ class Worker:
         lines = error["traceback"].rstrip().splitlines()
         return WorkerError(
             Diagnostic(
-                "E0902",
+                "E1002",
                 f"{self.path} failed on {self.backend}: {error['kind']}: {error['message']}",
                 notes=tuple(Note(line) for line in lines[-12:]),
             )

@@ -1,4 +1,4 @@
-"""The rows that a finished run is evaluated on or predicts for, prepared as its training data were."""
+"""Rows to evaluate a finished run on or predict for, prepared as its training data were."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def prepared_part(run: Run, part: str, file: Path | None, targets: bool = True) 
     if found is None:
         raise SpecError(
             Diagnostic(
-                "E0908",
+                "E1008",
                 f"the data of {run.about['name']} have no {part} part",
                 help="choose another --part, or other rows with --data",
             )

@@ -28,11 +28,11 @@ HISTORY, WEIGHTS = "history.json", "weights.safetensors"
 
 
 def refuse_existing(path: Path, overwrite: bool) -> None:
-    """Raises SpecError (E0904) if a run would be lost at ``path``."""
+    """Raises SpecError (E1004) if a run would be lost at ``path``."""
     if path.exists() and not overwrite and not (path.is_dir() and not any(path.iterdir())):
         raise SpecError(
             Diagnostic(
-                "E0904",
+                "E1004",
                 f"{path} already exists",
                 help="choose another place with --run-dir, or replace it with --overwrite",
             )
@@ -97,12 +97,12 @@ class Run:
 
 
 def open_run(path: Path) -> Run:
-    """The run in ``path``; raises SpecError (E0905) if there is none."""
+    """The run in ``path``; raises SpecError (E1005) if there is none."""
     if not (path / ABOUT).is_file():
         within = sorted(str(found.parent) for found in path.glob(f"*/{ABOUT}"))
         raise SpecError(
             Diagnostic(
-                "E0905",
+                "E1005",
                 f"{path} is not the folder of a run: it has no {ABOUT}",
                 help=f"did you mean {within[0]}?" if within else "specc train writes such a folder",
             )
@@ -114,5 +114,5 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise SpecError(Diagnostic("E0905", f"cannot read {path}: {error}")) from None
+        raise SpecError(Diagnostic("E1005", f"cannot read {path}: {error}")) from None
     return value

@@ -111,7 +111,7 @@ def test_float32_in_lock_step_stays_at_rounding_level(train):
 def test_a_file_that_imports_specc_is_refused(tmp_path):
     path = tmp_path / "dependent.py"
     path.write_text("import specc.diagnostics\n")
-    with pytest.raises(SpecError, match="E0902.*must not import specc"), Worker("numpy", path) as w:
+    with pytest.raises(SpecError, match="E1002.*must not import specc"), Worker("numpy", path) as w:
         w.wait()
 
 
@@ -119,7 +119,7 @@ def test_a_missing_framework_says_how_to_get_it(tmp_path):
     path = tmp_path / "net.py"
     path.write_text("raise ModuleNotFoundError('none', name='tensorflow.keras')\n")
     with (
-        pytest.raises(SpecError, match=r"E0901.*\n.*specc\[tensorflow\]"),
+        pytest.raises(SpecError, match=r"E1001.*\n.*specc\[tensorflow\]"),
         Worker("tensorflow", path) as w,
     ):
         w.wait()  # fmt: skip
