@@ -37,7 +37,12 @@ SECTIONS = {
 }
 _SETTINGS = (
     Attribute("conventions", Choice(("keras", "pytorch")), "keras"),
-    Attribute("layout", Choice(("channels_last", "channels_first")), keras="channels_last", pytorch="channels_first"),
+    Attribute(
+        "layout",
+        Choice(("channels_last", "channels_first")),
+        keras="channels_last",
+        pytorch="channels_first",
+    ),
     Attribute("dtype", Choice(("float32", "float64")), "float32"),
     Attribute("seed", Integer(0), 0),
 )
@@ -108,7 +113,9 @@ class ProgramBuilder:
         targets = self._declared("targets", target_scope)
         self.graphs.declarations(self.tree.get("shared"), scope)
         if self.tree.get("layers") is None and not self.reporter.failed:
-            self.reporter.error("E0422", "the spec has no layers", self.tree.span, "add a list 'layers:'")
+            self.reporter.error(
+                "E0422", "the spec has no layers", self.tree.span, "add a list 'layers:'"
+            )
         self.graphs.layers(self.tree.get("layers"), scope)
         outputs = self._outputs(scope)
         training = self._training(scope, target_scope, outputs)
@@ -164,18 +171,29 @@ class ProgramBuilder:
         for key, _ in self.tree.entries:
             if key.value not in SECTIONS:
                 self.reporter.error(
-                    "E0424", f"a spec has no section '{key.value}'", key.span, did_you_mean(str(key.value), SECTIONS)
+                    "E0424",
+                    f"a spec has no section '{key.value}'",
+                    key.span,
+                    did_you_mean(str(key.value), SECTIONS),
                 )
         version = self.tree.get("specc")
         if version is None:
             self.reporter.error(
-                "E0425", "this is not a spec: it does not start with 'specc: 1'", self.tree.span, "add specc: 1"
+                "E0425",
+                "this is not a spec: it does not start with 'specc: 1'",
+                self.tree.span,
+                "add specc: 1",
             )
         elif not isinstance(version, Scalar) or version.value != 1:
-            self.reporter.error("E0425", "this version of specc reads specs of version 1", version.span, "specc: 1")
+            self.reporter.error(
+                "E0425", "this version of specc reads specs of version 1", version.span, "specc: 1"
+            )
         name = self.tree.get("name")
         if name is not None and not (
-            isinstance(name, Scalar) and isinstance(name.value, str) and name.value.isidentifier() and name.value.isascii()
+            isinstance(name, Scalar)
+            and isinstance(name.value, str)
+            and name.value.isidentifier()
+            and name.value.isascii()
         ):
             self.reporter.error(
                 "E0403",
@@ -188,7 +206,9 @@ class ProgramBuilder:
         if tree is None:
             return ()
         if not isinstance(tree, Mapping):
-            self.reporter.error("E0426", f"{key} is a mapping from names", tree.span, f"{SECTIONS[key]}")
+            self.reporter.error(
+                "E0426", f"{key} is a mapping from names", tree.span, f"{SECTIONS[key]}"
+            )
             return ()
         return tree.entries
 
@@ -209,7 +229,12 @@ class ProgramBuilder:
                 try:
                     value = attribute.kind.parse(plain(tree, self.environment))
                 except AttributeProblem as problem:
-                    self.reporter.error("E0503", f"'{attribute.name}': {problem.message}", tree.span, problem.suggestion)
+                    self.reporter.error(
+                        "E0503",
+                        f"'{attribute.name}': {problem.message}",
+                        tree.span,
+                        problem.suggestion,
+                    )
                 except SpecError as error:
                     self.reporter.extend(error)
             self.settings[attribute.name] = value
@@ -256,15 +281,24 @@ class ProgramBuilder:
         for key, _ in tree.entries:
             if key.value not in ("shape", "dtype"):
                 help_ = did_you_mean(str(key.value), ("shape", "dtype"))
-                self.reporter.error("E0501", f"an input has no attribute '{key.value}'", key.span, help_)
+                self.reporter.error(
+                    "E0501", f"an input has no attribute '{key.value}'", key.span, help_
+                )
         name = plain(dtype, self.environment) if dtype is not None else "float"
         if name not in DTYPES:
             assert dtype is not None
-            self.reporter.error("E0503", f"'{name}' is not a type", dtype.span, did_you_mean(str(name), DTYPES))
+            self.reporter.error(
+                "E0503", f"'{name}' is not a type", dtype.span, did_you_mean(str(name), DTYPES)
+            )
             raise SpecError(())
         if not isinstance(shape, Sequence):
             place = (shape or tree).span
-            self.reporter.error("E0427", "an input needs a shape, a list without the batch", place, "shape: [28, 28, 1]")
+            self.reporter.error(
+                "E0427",
+                "an input needs a shape, a list without the batch",
+                place,
+                "shape: [28, 28, 1]",
+            )
             raise SpecError(())
         return TensorType(str(name), (BATCH, *(self._dim(each) for each in shape.items)))
 
@@ -273,7 +307,9 @@ class ProgramBuilder:
             return symbol(tree.value)
         value = plain(tree, self.environment)
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            self.reporter.error("E0428", f"{value!r} is not a size: a positive integer or a name", tree.span)
+            self.reporter.error(
+                "E0428", f"{value!r} is not a size: a positive integer or a name", tree.span
+            )
             raise SpecError(())
         return value
 
@@ -297,14 +333,14 @@ class ProgramBuilder:
                 self.reporter.extend(error)
         return found
 
-    def _training(
-        self, scope: Scope, targets: Scope, outputs: dict[str, Value]
-    ) -> Training | None:
+    def _training(self, scope: Scope, targets: Scope, outputs: dict[str, Value]) -> Training | None:
         tree = self.tree.get("training")
         if tree is None:
             return None
         if not isinstance(tree, Mapping):
-            self.reporter.error("E0426", "training is a mapping", tree.span, ", ".join(_TRAINING_KEYS))
+            self.reporter.error(
+                "E0426", "training is a mapping", tree.span, ", ".join(_TRAINING_KEYS)
+            )
             return None
         for key, _ in tree.entries:
             if key.value not in _TRAINING_KEYS:
@@ -313,14 +349,23 @@ class ProgramBuilder:
         losses = [self._loss(each, scope, targets) for each in self._list(tree.get("loss"))]
         if not losses:
             place = tree.key("loss")
-            self.reporter.error("E0702", "training needs a loss", place.span if place else tree.span)
+            self.reporter.error(
+                "E0702", "training needs a loss", place.span if place else tree.span
+            )
         optimizer = self._configured(tree.get("optimizer"), _OPTIMIZER, "adam")
         clip = [self._configured(each, _CLIPPING, "") for each in self._clips(tree.get("clip"))]
         good = [loss for loss in losses if loss is not None]
-        metrics = [self._metric(each, scope, targets, outputs, good) for each in self._list(tree.get("metrics"))]
+        metrics = [
+            self._metric(each, scope, targets, outputs, good)
+            for each in self._list(tree.get("metrics"))
+        ]
         entries = tuple((k, v) for k, v in tree.entries if k.value in {a.name for a in _TRAINING})
         values = self.graphs.configurator.attributes(
-            _TRAINING, Mapping(entries, tree.span), self.environment, what="training", place=tree.span
+            _TRAINING,
+            Mapping(entries, tree.span),
+            self.environment,
+            what="training",
+            place=tree.span,
         )
         if self.reporter.failed or optimizer is None or values is None:
             return None
@@ -364,9 +409,16 @@ class ProgramBuilder:
             )
             return None
         (key, inner) = tree.entries[0]
-        names = {k: op for k, op in LOSSES.items()} | {a: op for op in LOSSES.values() for a in op.aliases}
+        names = {k: op for k, op in LOSSES.items()} | {
+            a: op for op in LOSSES.values() for a in op.aliases
+        }
         if key.value not in names:
-            self.reporter.error("E0704", f"there is no loss '{key.value}'", key.span, did_you_mean(str(key.value), names))
+            self.reporter.error(
+                "E0704",
+                f"there is no loss '{key.value}'",
+                key.span,
+                did_you_mean(str(key.value), names),
+            )
             return None
         if not isinstance(inner, Mapping):
             self.reporter.error("E0703", f"{key.value} needs prediction and target", inner.span)
@@ -376,7 +428,12 @@ class ProgramBuilder:
         for port, where in (("prediction", scope), ("target", targets)):
             wire = inner.get(port)
             if wire is None:
-                self.reporter.error("E0703", f"{key.value} needs '{port}'", key.span, f"add {port}: the name of a value")
+                self.reporter.error(
+                    "E0703",
+                    f"{key.value} needs '{port}'",
+                    key.span,
+                    f"add {port}: the name of a value",
+                )
                 return None
             try:
                 wires.append(self.graphs.value(wire, where))
@@ -384,9 +441,15 @@ class ProgramBuilder:
                 self.reporter.extend(error)
                 return None
         weight_tree = inner.get("weight")
-        entries = tuple((k, v) for k, v in inner.entries if k.value not in ("prediction", "target", "weight"))
+        entries = tuple(
+            (k, v) for k, v in inner.entries if k.value not in ("prediction", "target", "weight")
+        )
         attributes = self.graphs.configurator.attributes(
-            op.attributes, Mapping(entries, inner.span), self.environment, what=str(key.value), place=key.span
+            op.attributes,
+            Mapping(entries, inner.span),
+            self.environment,
+            what=str(key.value),
+            place=key.span,
         )
         if attributes is None or None in wires:
             return None
@@ -428,21 +491,36 @@ class ProgramBuilder:
         named = configured["prediction"], configured["target"]
         pairs = [(loss.output, loss.target.name) for loss in losses]
         if any(named):
-            pairs = [p for p in pairs if all(want in (None, got) for want, got in zip(named, p, strict=True))] or [named]
+            pairs = [
+                p
+                for p in pairs
+                if all(want in (None, got) for want, got in zip(named, p, strict=True))
+            ] or [named]
         for prediction, target in pairs:
-            value = outputs.get(prediction) or next((v for v in outputs.values() if v.name == prediction), None)
+            value = outputs.get(prediction) or next(
+                (v for v in outputs.values() if v.name == prediction), None
+            )
             wanted = targets.values.get(target)
             if value is None or wanted is None:
                 continue
             if METRICS[configured.kind].function(value.type, wanted.type) is not None:
                 key = next(name for name, each in outputs.items() if each is value)
-                kind = configured.kind if len(losses) == 1 or not any(named) else f"{key}_{configured.kind}"
+                kind = (
+                    configured.kind
+                    if len(losses) == 1 or not any(named)
+                    else f"{key}_{configured.kind}"
+                )
                 return Metric(kind, configured, key, target)
         if losses:
             place = configured.span or self.tree.span
-            help_ = f"name an output and a target: {configured.kind}: {{prediction: ..., target: ...}}"
+            help_ = (
+                f"name an output and a target: {configured.kind}: {{prediction: ..., target: ...}}"
+            )
             self.reporter.error(
-                "E0705", f"{configured.kind} does not fit any pair of output and target", place, help_
+                "E0705",
+                f"{configured.kind} does not fit any pair of output and target",
+                place,
+                help_,
             )
         return None
 

@@ -40,8 +40,10 @@ class Reporter:
 
     def _add(self, diagnostic: Diagnostic) -> None:
         # A block that is used twice shows its own mistakes once.
-        if all((d.code, d.message, d.span) != (diagnostic.code, diagnostic.message, diagnostic.span)
-               for d in self.diagnostics):
+        if all(
+            (d.code, d.message, d.span) != (diagnostic.code, diagnostic.message, diagnostic.span)
+            for d in self.diagnostics
+        ):
             self.diagnostics.append(diagnostic)
 
     @property
@@ -55,7 +57,9 @@ Environment = Dict[str, Any]
 def plain(tree: Tree, environment: Environment) -> Any:
     """The tree as plain values, its expressions evaluated. Raises SpecError at a bad expression."""
     if isinstance(tree, Scalar):
-        return evaluate(tree.value, environment) if isinstance(tree.value, Expression) else tree.value
+        return (
+            evaluate(tree.value, environment) if isinstance(tree.value, Expression) else tree.value
+        )
     if isinstance(tree, Sequence):
         return [plain(item, environment) for item in tree.items]
     return {str(key.value): plain(value, environment) for key, value in tree.entries}
@@ -120,9 +124,7 @@ class Configurator:
                 values[attribute.name] = self._default(attribute)
         return {a.name: values[a.name] for a in declared} if good else None
 
-    def reference(
-        self, tree: Tree, kind: Reference, environment: Environment
-    ) -> Configured | None:
+    def reference(self, tree: Tree, kind: Reference, environment: Environment) -> Configured | None:
         """A choice from a registry: ``adam`` or ``{adam: {learning_rate: 0.1}}``. None when wrong."""
         registry = kind.registry()
         if isinstance(tree, Scalar):
@@ -134,15 +136,25 @@ class Configurator:
         else:
             self.reporter.error("E0504", f"this is not {kind.wants()}", tree.span)
             return None
-        names = {**{k: k for k in registry}, **{a: k for k, c in registry.items() for a in getattr(c, "aliases", ())}}
+        names = {
+            **{k: k for k in registry},
+            **{a: k for k, c in registry.items() for a in getattr(c, "aliases", ())},
+        }
         if name not in names:
             self.reporter.error(
-                "E0505", f"there is no {kind.what.split()[-1]} '{name}'", place, did_you_mean(str(name), names)
+                "E0505",
+                f"there is no {kind.what.split()[-1]} '{name}'",
+                place,
+                did_you_mean(str(name), names),
             )
             return None
         chosen = registry[names[str(name)]]
         values = self.attributes(
-            chosen.attributes, inner, environment, what=f"{kind.what.split()[-1]} '{name}'", place=place
+            chosen.attributes,
+            inner,
+            environment,
+            what=f"{kind.what.split()[-1]} '{name}'",
+            place=place,
         )
         if values is None:
             return None
@@ -199,7 +211,9 @@ class Configurator:
         """A registry's entry with its own defaults, some of them replaced."""
         name, given = (value, {}) if isinstance(value, str) else next(iter(value.items()))
         chosen = kind.registry()[name]
-        values = {a.name: given.get(a.name, self._default(a) if a.name not in given else None)
-                  for a in chosen.attributes}
+        values = {
+            a.name: given.get(a.name, self._default(a) if a.name not in given else None)
+            for a in chosen.attributes
+        }
         complete = getattr(chosen, "complete", None)
         return Configured(name, complete(values) if complete else values)

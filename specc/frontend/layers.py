@@ -102,7 +102,9 @@ class GraphBuilder:
         if isinstance(tree, Scalar):
             return Item(tree, None)
         if not isinstance(tree, Mapping):
-            self.reporter.error("E0402", "a layer is a name or a mapping with its kind as key", tree.span)
+            self.reporter.error(
+                "E0402", "a layer is a name or a mapping with its kind as key", tree.span
+            )
             return None
         kinds = [(k, v) for k, v in tree.entries if k.value not in (*_RESERVED, "with")]
         if len(kinds) != 1:
@@ -166,7 +168,11 @@ class GraphBuilder:
             first = scope.spans.get(name)
             notes = (Note(f"'{name}' is first defined here", first),) if first else ()
             self.reporter.error(
-                "E0404", f"the name '{name}' is used twice", item.name.span, "choose another name", notes
+                "E0404",
+                f"the name '{name}' is used twice",
+                item.name.span,
+                "choose another name",
+                notes,
             )
             raise SpecError(())
         return name
@@ -183,7 +189,10 @@ class GraphBuilder:
             raise SpecError(())
         if find(name) is not None and not find(name).internal:  # type: ignore[union-attr]
             self.reporter.error(
-                "E0405", f"'{name}' is the name of an op and cannot name a value", span, f"e.g. {name}_1"
+                "E0405",
+                f"'{name}' is the name of an op and cannot name a value",
+                span,
+                f"e.g. {name}_1",
             )
             raise SpecError(())
 
@@ -203,7 +212,9 @@ class GraphBuilder:
         scope.used.add(tree.value)
         return scope.values[tree.value]
 
-    def _wires(self, item: Item, ports: tuple[Port, ...], scope: Scope, what: str) -> list[Value | None]:
+    def _wires(
+        self, item: Item, ports: tuple[Port, ...], scope: Scope, what: str
+    ) -> list[Value | None]:
         """The inputs by port. Raises SpecError(()) without a message when one of them is wrong already."""
         if item.source is None:
             if len(scope.previous) != 1:
@@ -234,7 +245,10 @@ class GraphBuilder:
         names = [port.name for port in ports]
         if str(key.value) not in names:
             self.reporter.error(
-                "E0409", f"{what} has no input '{key.value}'", key.span, did_you_mean(str(key.value), names)
+                "E0409",
+                f"{what} has no input '{key.value}'",
+                key.span,
+                did_you_mean(str(key.value), names),
             )
             raise SpecError(())
 
@@ -319,7 +333,10 @@ class GraphBuilder:
         if shared is None:
             span = (item.attributes or item.kind).span
             self.reporter.error(
-                "E0413", f"there is no layer named '{name}'", span, did_you_mean(str(name), scope.layers)
+                "E0413",
+                f"there is no layer named '{name}'",
+                span,
+                did_you_mean(str(name), scope.layers),
             )
             raise SpecError(())
         wires = self._wires(item, shared.op.ports, scope, f"layer '{name}'")
@@ -352,17 +369,40 @@ class GraphBuilder:
         )
         raw = values
         if activation is not None:
-            raw = (replace(values[0], name=f"{path}.preactivation", internal=True), *values[1:])
+            raw = (self._preactivation(values[0], activation), *values[1:])
         scope.nodes.append(
-            Node(op.kind, path, tuple(wires), raw, layer.attributes, layer.parameters, layer.name, item.span)
+            Node(
+                op.kind,
+                path,
+                tuple(wires),
+                raw,
+                layer.attributes,
+                layer.parameters,
+                layer.name,
+                item.span,
+            )
         )
         if activation is not None:
             name = f"{path}.{activation.kind}"
             scope.nodes.append(
-                Node(activation.kind, name, (raw[0],), (values[0],), activation.attributes, (), name, item.span)
+                Node(
+                    activation.kind,
+                    name,
+                    (raw[0],),
+                    (values[0],),
+                    activation.attributes,
+                    (),
+                    name,
+                    item.span,
+                )
             )
         self._pass_mask(op, site, path, wires, values, scope)
         self._bind(item, path, values, scope)
+
+    def _preactivation(self, value: Value, activation: Configured) -> Value:
+        """What the layer computes before its inline activation."""
+        kind = "logits" if activation.kind in ("softmax", "sigmoid") else "preactivation"
+        return replace(value, name=f"{value.name}.{kind}", internal=True)
 
     def _check_shared(
         self, layer: SharedLayer, site: Site, parameters: tuple[Parameter, ...], item: Item
@@ -484,7 +524,9 @@ class GraphBuilder:
         if name in scope.values:
             first = scope.spans.get(name)
             notes = (Note(f"'{name}' is first defined here", first),) if first else ()
-            self.reporter.error("E0404", f"the name '{name}' is used twice", span, "choose another name", notes)
+            self.reporter.error(
+                "E0404", f"the name '{name}' is used twice", span, "choose another name", notes
+            )
             raise SpecError(())
         scope.values[name] = value
         scope.spans[name] = span
@@ -505,7 +547,10 @@ class GraphBuilder:
         name = str(tree.value) if isinstance(tree, Scalar) else ""
         if name not in self.blocks:
             self.reporter.error(
-                "E0415", f"there is no block '{name}'", (tree or item.kind).span, did_you_mean(name, self.blocks)
+                "E0415",
+                f"there is no block '{name}'",
+                (tree or item.kind).span,
+                did_you_mean(name, self.blocks),
             )
             raise SpecError(())
         self.used_blocks.add(name)
@@ -517,9 +562,7 @@ class GraphBuilder:
             return [str(each.value) for each in inputs if isinstance(each, Scalar)]
         return ["x"]
 
-    def _arguments(
-        self, item: Item, block: Mapping, name: str, scope: Scope
-    ) -> dict[str, Any]:
+    def _arguments(self, item: Item, block: Mapping, name: str, scope: Scope) -> dict[str, Any]:
         declared = block.get("parameters")
         entries = declared.entries if isinstance(declared, Mapping) else ()
         given = item.extra.entries if isinstance(item.extra, Mapping) else ()
@@ -528,7 +571,9 @@ class GraphBuilder:
         for key, _ in given:
             if key.value not in names:
                 help_ = did_you_mean(str(key.value), names)
-                self.reporter.error("E0416", f"block '{name}' has no parameter '{key.value}'", key.span, help_)
+                self.reporter.error(
+                    "E0416", f"block '{name}' has no parameter '{key.value}'", key.span, help_
+                )
                 good = False
         written = {str(key.value): tree for key, tree in given}
         values: dict[str, Any] = {}
@@ -539,7 +584,11 @@ class GraphBuilder:
             elif isinstance(default, Scalar) and default.value is None:
                 note = Note(f"'{each}' has no default", key.span)
                 self.reporter.error(
-                    "E0417", f"block '{name}' needs '{each}'", item.span, f"add with: {{{each}: ...}}", (note,)
+                    "E0417",
+                    f"block '{name}' needs '{each}'",
+                    item.span,
+                    f"add with: {{{each}: ...}}",
+                    (note,),
                 )
                 good = False
             else:
@@ -557,7 +606,10 @@ class GraphBuilder:
             if key.value not in ("times", "index", "layers", "inputs", "outputs", "shared"):
                 choices = ("times", "index", "layers", "inputs", "outputs")
                 self.reporter.error(
-                    "E0501", f"repeat has no attribute '{key.value}'", key.span, did_you_mean(str(key.value), choices)
+                    "E0501",
+                    f"repeat has no attribute '{key.value}'",
+                    key.span,
+                    did_you_mean(str(key.value), choices),
                 )
                 raise SpecError(())
         times_tree = body.get("times")
@@ -661,14 +713,15 @@ class GraphBuilder:
         self.declarations(block.get("shared"), scope)
         self.layers(block.get("layers"), scope)
         outputs = self.outputs(block.get("outputs"), scope)
-        if any(d.severity == "error" for d in self.reporter.diagnostics[errors:]) or None in outputs:
+        if (
+            any(d.severity == "error" for d in self.reporter.diagnostics[errors:])
+            or None in outputs
+        ):
             return None
         found = tuple(value for value in outputs if value is not None)
         out_masks = tuple(m for value in found if (m := self.masks.get(id(value))) is not None)
         self.check_unused(scope, set(self._input_names(block)))
-        return Graph(
-            name, (*inputs, *extra), (*found, *out_masks), tuple(scope.nodes), arguments
-        )
+        return Graph(name, (*inputs, *extra), (*found, *out_masks), tuple(scope.nodes), arguments)
 
     def outputs(self, tree: Tree | None, scope: Scope) -> tuple[Value | None, ...]:
         """The values that a body gives; without ``outputs``, those of its last layer."""
@@ -714,9 +767,7 @@ class GraphBuilder:
             )
             for index, value in enumerate(last.outputs)
         )
-        scope.nodes.append(
-            Node(op, path, (*wires, *masks), made, {}, (), path, item.span, bodies)
-        )
+        scope.nodes.append(Node(op, path, (*wires, *masks), made, {}, (), path, item.span, bodies))
         visible_values, mask_values = made[:count], made[count:]
         masked = [v for v in last.outputs[:count] if self.masks.get(id(v)) is not None]
         for value, mask in zip(

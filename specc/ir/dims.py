@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 
-
 @dataclass(frozen=True, order=True)
 class Symbol:
     """A size that is known when the program runs: the batch, or a named one such as T."""

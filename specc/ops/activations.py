@@ -136,7 +136,9 @@ class Gelu(Activation):
     samples = (Sample((_VECTOR,)), Sample((_IMAGE,), {"approximate": True}))
 
     def torch(self, node: Node) -> Form:
-        return Form('F.gelu({input}, approximate="tanh")' if node["approximate"] else "F.gelu({input})")
+        return Form(
+            'F.gelu({input}, approximate="tanh")' if node["approximate"] else "F.gelu({input})"
+        )
 
     def tensorflow(self, node: Node) -> Form:
         # tf.nn.gelu rounds its constants to float32 in float64 programs.
@@ -179,8 +181,11 @@ class Softmax(Activation):
         return Form("torch.softmax({input}, dim={axis})", {"axis": node["axis"]})
 
     def tensorflow(self, node: Node) -> Form:
-        return Form("tf.nn.softmax({input})" if node["axis"] in (-1, node.outputs[0].type.rank - 1) else
-                    f"tf.nn.softmax({{input}}, axis={node['axis']})")
+        return Form(
+            "tf.nn.softmax({input})"
+            if node["axis"] in (-1, node.outputs[0].type.rank - 1)
+            else f"tf.nn.softmax({{input}}, axis={node['axis']})"
+        )
 
 
 OPS = (Relu, LeakyRelu, Elu, Gelu, Sigmoid, Tanh, Softmax, Softplus)

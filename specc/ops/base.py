@@ -39,7 +39,13 @@ class OpProblem(Exception):  # noqa: N818  (it becomes a diagnostic at the layer
     """
 
     def __init__(
-        self, message: str, *, help: str = "", attribute: str = "", port: str = "", code: str = "E0601"
+        self,
+        message: str,
+        *,
+        help: str = "",
+        attribute: str = "",
+        port: str = "",
+        code: str = "E0601",
     ) -> None:
         super().__init__(message)
         self.message, self.help = message, help
@@ -76,6 +82,14 @@ class Site:
                 help="give this axis a number where the input is declared",
             )
         return size
+
+
+@dataclass(frozen=True)
+class Default:
+    """A keyword's value beside the framework's own default, at which it is not written."""
+
+    value: Any
+    default: Any
 
 
 @dataclass(frozen=True)
@@ -157,8 +171,8 @@ class Op:
     # "any": works element by element in whatever layout; "spec": needs the spec's layout; "image": needs the
     # backend's own image layout (channels_first or channels_last) and has an attribute ``layout``.
     layout: ClassVar[str] = "spec"
-    # What becomes of a mask of padded steps: "pass" it on, "stop" it, "take" it as the port ``mask`` and pass it
-    # on, or "end": take it and stop it.
+    # What becomes of the mask of padded steps: "pass" it on to the output, or "stop" it. An op with a port named
+    # ``mask`` takes it there.
     mask: ClassVar[str] = "pass"
     internal: ClassVar[bool] = False
     random: ClassVar[bool] = False
@@ -187,6 +201,14 @@ class Op:
     def parameters(self, site: Site) -> tuple[Parameter, ...]:
         """Trained arrays and running statistics."""
         return ()
+
+    def make_mask(self, site: Site, path: str, inputs: tuple[Value | None, ...]) -> Node | None:
+        """A node that computes the mask of this op's output, for ops that begin or change masks."""
+        return None
+
+    def passes_mask(self, site: Site) -> bool:
+        """Whether the mask of the input is also that of the output."""
+        return self.mask == "pass"
 
     def flops(self, node: Node) -> Dim:
         """Floating-point operations of the forward pass (a multiply-add counts as two)."""

@@ -76,7 +76,9 @@ class Convolution(Op):
     def _reach(self, attributes: Site | Node) -> tuple[int, ...]:
         return tuple(
             (size - 1) * dilation + 1
-            for size, dilation in zip(attributes["kernel_size"], attributes["dilation"], strict=True)
+            for size, dilation in zip(
+                attributes["kernel_size"], attributes["dilation"], strict=True
+            )
         )
 
     def _channels(self, site: Site) -> int:
@@ -172,7 +174,9 @@ class Convolution(Op):
         kernel, literals = g.parameter(node, "kernel"), self._literals(node)
         function = f"{self.kind}_kernel_gradient"
         name = f"d_{kernel.name}"
-        g.add(kernel, g.call(function, (x, dy, kernel.type.shape, *literals), (kernel.type,), name)[0])
+        g.add(
+            kernel, g.call(function, (x, dy, kernel.type.shape, *literals), (kernel.type,), name)[0]
+        )
         if node["use_bias"]:
             bias = g.parameter(node, "bias")
             axes = tuple(range(self.rank + 1))
@@ -208,7 +212,9 @@ class Conv2d(Convolution):
     )
     bad = (
         BadSample(
-            (TensorType("float", (BATCH, 28, 28)),), {"filters": 4, "kernel_size": 3}, "needs 3 axes"
+            (TensorType("float", (BATCH, 28, 28)),),
+            {"filters": 4, "kernel_size": 3},
+            "needs 3 axes",
         ),
         BadSample(
             (TensorType("float", (BATCH, 2, 2, 1)),),

@@ -48,7 +48,10 @@ class Dense(Op):
         regularizer("kernel"),
         regularizer("bias"),
     )
-    refused = {"in_features": "specc infers the input size; remove it", "out_features": "write units"}
+    refused = {
+        "in_features": "specc infers the input size; remove it",
+        "out_features": "write units",
+    }
     samples = (
         Sample((TensorType("float", (BATCH, 5)),), {"units": 3}),
         Sample((TensorType("float", (BATCH, 4, 6)),), {"units": 2, "use_bias": False}),

@@ -58,7 +58,9 @@ class GradientBuilder:
         slots = iter(range(len(values)))
         texts = [f"{{{next(slots)}}}" if isinstance(a, Value) else repr(a) for a in arguments]
         results = tuple(
-            Value(self._fresh(name if type else "_"), type or TensorType("float", ()), internal=True)
+            Value(
+                self._fresh(name if type else "_"), type or TensorType("float", ()), internal=True
+            )
             for type in types
         )
         attributes = {"template": f"{function}({', '.join(texts)})"}

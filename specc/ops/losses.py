@@ -113,7 +113,9 @@ class SparseCategoricalCrossentropy(Loss):
     fuses = "softmax"
     samples = (
         Sample((TensorType("float", (BATCH, 5)), TensorType("int", (BATCH,)))),
-        Sample((TensorType("float", (BATCH, 5)), TensorType("int", (BATCH,))), {"from_logits": True}),
+        Sample(
+            (TensorType("float", (BATCH, 5)), TensorType("int", (BATCH,))), {"from_logits": True}
+        ),
     )
     bad = (
         BadSample(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from specc.ops.attributes import Attribute, Boolean, Optional, Reference
+from specc.ops.base import Default
 
 
 def _initializers() -> Mapping[str, Any]:
@@ -76,9 +77,14 @@ def regularizer(name: str) -> Attribute:
     )
 
 
-def given(**keywords: tuple[Any, Any]) -> dict[str, Any]:
-    """Keyword arguments of a framework's call, without those that equal its default: ``name=(value, default)``."""
-    return {name: value for name, (value, default) in keywords.items() if value != default}
+def given(**keywords: tuple[Any, Any]) -> dict[str, Default]:
+    """Keyword arguments of a framework's layer as ``name=(value, its default)``."""
+    return {name: Default(*pair) for name, pair in keywords.items()}
+
+
+def listed(**keywords: tuple[Any, Any]) -> str:
+    """The same for a call in an expression: ``, name=value`` for each that is not the default."""
+    return "".join(f", {name}={v!r}" for name, (v, default) in keywords.items() if v != default)
 
 
 def short(values: tuple[int, ...]) -> int | tuple[int, ...]:

@@ -10,7 +10,7 @@ from specc.ir.types import TensorType
 from specc.ops.attributes import Attribute, Integers, Optional, Padding
 from specc.ops.base import BadSample, Form, Op, Sample, Site
 from specc.ops.gradients import GradientBuilder
-from specc.ops.options import given, short
+from specc.ops.options import listed, short
 from specc.ops.windows import (
     channel_axis,
     check_rank,
@@ -45,22 +45,20 @@ class Pool(Op):
         literals = (node["pool_size"], node["strides"], pads)
         return literals if self.rank == 2 else tuple(each[0] for each in literals)
 
-    def _options(self, node: Node) -> dict[str, Any]:
-        """Arguments of F.*_pool besides window and strides."""
-        return {}
-
     def torch(self, node: Node) -> Form:
         window, strides = short(node["pool_size"]), short(node["strides"])
         pads = node_pads(node, node["pool_size"])
         function = "F." + self.kind.replace("average", "avg")
-        options = given(stride=(strides, window)) | self._options(node)
+        fits = all(
+            2 * before <= size for (before, _), size in zip(pads, node["pool_size"], strict=True)
+        )
+        options = listed(stride=(strides, window))
         source = "{input}"
-        if symmetric(pads) and all(2 * pad[0] <= size for pad, size in zip(pads, node["pool_size"], strict=True)):
-            options |= given(padding=(short(tuple(before for before, _ in pads)), 0))
+        if symmetric(pads) and fits:
+            options += listed(padding=(short(tuple(before for before, _ in pads)), 0))
         else:
             source = f"F.pad({{input}}, {torch_pad(pads)}, value={self.fill})"
-        listed = "".join(f", {name}={value!r}" for name, value in options.items())
-        return Form(f"{function}({source}, {window!r}{listed})")
+        return Form(f"{function}({source}, {window!r}{options})")
 
 
 def _pool_attributes(rank: int) -> tuple[Attribute, ...]:
@@ -102,7 +100,9 @@ class MaxPool(Pool):
         dy = g.of(y)
         assert x is not None and dy is not None
         literals = self._literals(node)
-        g.add(x, g.call(f"{self.kind}_gradient", (x, y, dy, *literals), (x.type,), f"d_{x.name}")[0])
+        g.add(
+            x, g.call(f"{self.kind}_gradient", (x, y, dy, *literals), (x.type,), f"d_{x.name}")[0]
+        )
 
 
 class MaxPool2d(MaxPool):

@@ -11,6 +11,7 @@ FAMILIES = (
     "activations",
     "convolution",
     "dense",
+    "losses",
     "pooling",
     "shapes",
 )
@@ -27,7 +28,9 @@ def register(ops: Iterable[type[Op]]) -> None:
     for cls in ops:
         for name in (cls.kind, *cls.aliases):
             if name in OPS or name in ALIASES:
-                raise NameClashError(f"the op name '{name}' of {cls.__module__}.{cls.__name__} is taken")
+                raise NameClashError(
+                    f"the op name '{name}' of {cls.__module__}.{cls.__name__} is taken"
+                )
         OPS[cls.kind] = cls()
         ALIASES.update(dict.fromkeys(cls.aliases, cls.kind))
 

@@ -1,0 +1,43 @@
+"""What a backend is, and how backends are found: through the entry-point group ``specc.backends``."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import ClassVar
+
+from specc.diagnostics import Diagnostic, SpecError
+from specc.ir.graph import Node, Program
+from specc.ops.base import Form
+from specc.ops.registry import OPS
+
+
+class Backend(ABC):
+    """A target of the compiler. A plug-in subclasses it and names the class in its entry point."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    # What must be installed to run (not to write) its files, with the pip requirement.
+    requires: ClassVar[Mapping[str, str]] = {}
+    # Forms of ops that the backend brings itself; they come before the op's own.
+    table: ClassVar[Mapping[str, Callable[[Node], Form]]] = {}
+
+    @abstractmethod
+    def emit(self, program: Program, only: str = "all") -> str:
+        """The source of a program that has been through the passes. ``only`` is "all" or "model"."""
+
+    def lower(self, node: Node) -> Form:
+        """The form of a node: the backend's own, else the op's."""
+        own = self.table.get(node.op)
+        lowering = own or OPS[node.op].lowering(self.name)
+        form = lowering(node) if lowering is not None else None
+        if form is None:
+            raise SpecError(
+                Diagnostic(
+                    "E0901",
+                    f"the backend '{self.name}' cannot express '{node.op}' as it is used here",
+                    node.span,
+                    help="`specc ops` lists what each backend supports",
+                )
+            )
+        return form

@@ -1,0 +1,113 @@
+"""Assembles a generated file: header, constants and sections, with the prelude's definitions in their places."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from specc import __version__
+from specc.backends.prelude import Prelude, import_lines, names_in
+from specc.backends.writer import format_source, literal
+from specc.ir.graph import Program, Value
+
+SECTIONS = (
+    "layers",
+    "model",
+    "losses and metrics",
+    "optimizer and schedule",
+    "reproducibility",
+    "training",
+    "command line",
+)
+
+
+@dataclass
+class SourceFile:
+    """A file in the making: emitted pieces by section, and the prelude names that it needs."""
+
+    prelude: Prelude
+    features: set[str]
+    imports: dict[str, str] = field(default_factory=dict)
+    pieces: dict[str, list[str]] = field(default_factory=dict)
+    wanted: set[str] = field(default_factory=set)
+    # Names that the prelude uses for emitted things: Model -> the class of this network.
+    prelude_names: dict[str, str] = field(default_factory=dict)
+
+    def add(self, section: str, text: str) -> None:
+        """Appends emitted source to a section; what it refers to in the prelude comes along."""
+        if text.strip():
+            self.pieces.setdefault(section, []).append(text.strip("\n"))
+            self.wanted |= names_in(text)
+
+    def want(self, names: Iterable[str]) -> None:
+        self.wanted |= set(names)
+
+    def text(self, header: str, constants: str) -> str:
+        """The whole file, formatted."""
+        sections: dict[str, list[str]] = {name: [] for name in SECTIONS}
+        for definition in self.prelude.collect(sorted(self.wanted), self.features):
+            text = definition.text
+            for name, actual in self.prelude_names.items():
+                text = re.sub(rf"\b{name}\b", actual, text)
+            sections[definition.section].append(text)
+        for section, pieces in self.pieces.items():
+            # Layers and losses that the emitted code builds on stand above it, what builds on it below.
+            sections[section] = (
+                sections[section] + pieces if section != "training" else pieces + sections[section]
+            )
+        parts = [constants]
+        for name in SECTIONS:
+            if sections[name]:
+                title = f"# {name[0].upper()}{name[1:]} "
+                parts.append(title + "-" * (98 - len(title)))
+                parts += sections[name]
+        body = "\n\n\n".join(parts)
+        return format_source(
+            "\n\n".join([header, import_lines(self.prelude, body, self.imports), body])
+        )
+
+
+def header(program: Program, backend: str, title: str) -> str:
+    """The docstring: what this file is, where it is from, how it is run."""
+    name = f"{program.name}_{backend}.py"
+    origin = program.origin.rpartition("/")[2].replace("\\", "/") or "a spec"
+    safe = "".join(c for c in origin if c.isalnum() or c in "._-")
+    return (
+        f'"""{program.name} for {title}, written by specc {__version__} from {safe} '
+        f"({program.digest[:12]}).\n\n"
+        f"python {name} train data.npz --epochs 3 --out weights.safetensors\n"
+        f"python {name} evaluate data.npz --weights weights.safetensors\n"
+        f"python {name} predict data.npz --weights weights.safetensors --out predictions.npz\n"
+        f"`specc data {safe} -o data.npz` writes the prepared arrays.\n"
+        '"""'
+    )
+
+
+def constants(program: Program, backend: str) -> str:
+    """What was compiled, as module constants; None in a shape is free."""
+    integers = sorted(v.name for v in (*program.inputs, *program.targets) if v.type.dtype == "int")
+    lines = [
+        f"NAME = {literal(program.name)}",
+        f"BACKEND = {literal(backend)}",
+        f"SEED = {program.seed}",
+        f"DTYPE = {literal(program.dtype)}",
+        f"INPUTS = {_shapes({v.name: v for v in program.inputs})}",
+        f"TARGETS = {_shapes({v.name: v for v in program.targets})}",
+        f"OUTPUTS = {_shapes(program.outputs)}",
+        f"INTEGERS = {{{', '.join(map(literal, integers))}}}" if integers else "INTEGERS = set()",
+    ]
+    if program.training is not None:
+        lines += [
+            f"EPOCHS = {program.training.epochs}",
+            f"BATCH_SIZE = {program.training.batch_size}",
+        ]
+    return "\n".join(lines)
+
+
+def _shapes(values: Mapping[str, Value]) -> str:
+    table = {
+        name: tuple(dim if isinstance(dim, int) else None for dim in value.type.shape)
+        for name, value in values.items()
+    }
+    return literal(table)

@@ -1,0 +1,429 @@
+"""Writes networks as classes of layer objects: one class per block, as PyTorch and Keras users do.
+
+A block is specialised for each use (its sizes are known), and the uses of a block that differ in numbers only share
+one class: what differs becomes an argument of its constructor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from specc.backends.writer import Names, class_name, literal, mangle, render
+from specc.ir.dims import Dim
+from specc.ir.graph import Graph, Node, Program, Value, node_bodies
+from specc.ops.base import Default, Form, Module, Weight
+
+
+@dataclass
+class Slot:
+    """A value in a constructor call. ``omit`` is the framework's default, at which it is not written."""
+
+    value: Any
+    keyword: str = ""
+    omit: Any = None
+
+
+@dataclass
+class Construction:
+    """One layer object in a constructor: ``self.attribute = type(slots)``."""
+
+    attribute: str
+    type: str
+    slots: list[Slot]
+    wrap: str = "{module}"
+    # For blocks: the graphs of each iteration of a repeat, or the one of a call.
+    children: tuple[Graph, ...] = ()
+    repeat: bool = False
+
+
+@dataclass
+class Line:
+    """One statement of the forward pass, and the value whose shape its comment shows."""
+
+    target: str
+    expression: str
+    value: Value | None = None
+    # For a repeat: the attribute that is looped over and the call in the loop's body.
+    loop: tuple[str, str] | None = None
+
+
+@dataclass
+class Skeleton:
+    """One specialised graph, lowered. Graphs of one block with equal keys share a class."""
+
+    graph: Graph
+    inputs: list[str]
+    constructions: list[Construction]
+    lines: list[Line]
+    records: list[tuple[str, str]]
+    results: list[str]
+    needs: list[str]
+
+    def key(self) -> str:
+        made = [
+            (c.attribute, c.type, [(s.keyword, s.omit) for s in c.slots], c.wrap, len(c.children))
+            for c in self.constructions
+        ]
+        lines = [(line.target, line.expression, line.loop) for line in self.lines]
+        return repr((self.inputs, made, lines, self.records, self.results, self.needs))
+
+
+@dataclass
+class BlockClass:
+    """A class of the generated file and the graphs that it serves, with each one's constructor arguments."""
+
+    name: str
+    members: list[Skeleton] = field(default_factory=list)
+    arguments: dict[str, list[Any]] = field(default_factory=dict)
+
+    def of(self, graph: Graph) -> list[tuple[str, Any]]:
+        index = next(i for i, member in enumerate(self.members) if member.graph is graph)
+        return [(name, values[index]) for name, values in self.arguments.items()]
+
+
+class ModuleEmitter:
+    """Base of the class-writing emitters; a backend fills in the class attributes."""
+
+    reserved_attributes: ClassVar[frozenset[str]] = frozenset()
+    reserved_names: ClassVar[frozenset[str]] = frozenset()
+    base: ClassVar[str]
+    block_base: ClassVar[str]
+    method: ClassVar[str]
+    container: ClassVar[str]  # "nn.ModuleList({items})"
+    context: ClassVar[dict[str, str]] = {}  # name -> its declaration in the signature
+
+    def __init__(self, program: Program, lower: Callable[[Node], Form]) -> None:
+        self.program, self.lower = program, lower
+        self.weights: dict[str, dict[str, Weight]] = {}
+        self.where: dict[str, str] = {}  # parameter path -> expression below ``model``
+        self.prelude: set[str] = set()
+        self._skeletons: dict[int, Skeleton] = {}
+        self._class_of: dict[int, BlockClass] = {}
+        self.classes: list[BlockClass] = []
+
+    def emit(self) -> str:
+        """The source of all classes, blocks first."""
+        main = self._skeleton(self.program.graph)
+        self._group(main)
+        for each in self.classes:
+            self._unify(each)
+        self._locate(self.program.graph, "", "model")
+        return "\n\n\n".join(self._class_source(each) for each in self.classes)
+
+    @property
+    def main(self) -> Skeleton:
+        return self._skeletons[id(self.program.graph)]
+
+    @property
+    def main_class(self) -> str:
+        return self.classes[-1].name
+
+    # Lowering ---------------------------------------------------------------------------------------------
+
+    def _skeleton(self, graph: Graph) -> Skeleton:
+        """The graph's lowered form; made once for a graph that is used often."""
+        if id(graph) in self._skeletons:
+            return self._skeletons[id(graph)]
+        names = Names(self.reserved_names | set(self.context))
+        result = Skeleton(graph, [names.of(v) for v in graph.inputs], [], [], [], [], [])
+        inlined: dict[int, str] = {}
+        readers = _reader_counts(graph)
+        made: set[str] = set()
+        for node in graph.nodes:
+            if node.bodies:
+                self._call(node, result, names, inlined)
+            else:
+                self._node(node, result, names, inlined, readers, made)
+        result.results = [inlined.get(id(v)) or names.of(v) for v in graph.outputs]
+        result.records = self._records(graph, names, inlined)
+        self._skeletons[id(graph)] = result
+        return result
+
+    def _node(
+        self,
+        node: Node,
+        result: Skeleton,
+        names: Names,
+        inlined: dict[int, str],
+        readers: dict[int, int],
+        made: set[str],
+    ) -> None:
+        form = self.lower(node)
+        attribute = mangle(node.layer, self.reserved_attributes)
+        if form.module is not None and node.layer not in made:
+            made.add(node.layer)
+            result.constructions.append(self._construction(attribute, form.module))
+            self._note_weights(node, form.module)
+        fields = {name: literal(value) for name, value in form.values.items()}
+        fields |= self._port_fields(node, names, inlined) | {"self": f"self.{attribute}"}
+        fields |= {name: name for name in form.needs}
+        result.needs += [name for name in form.needs if name not in result.needs]
+        expression = render(form.expression, fields)
+        targets = node.outputs
+        inlines = len(targets) == 1 and targets[0].internal and readers.get(id(targets[0]), 0) == 1
+        if inlines and node.op != "transpose":
+            inlined[id(targets[0])] = expression
+            return
+        target = ", ".join(names.of(value) for value in targets)
+        result.lines.append(Line(target, expression, targets[0]))
+
+    def _port_fields(self, node: Node, names: Names, inlined: dict[int, str]) -> dict[str, str]:
+        from specc.ops.registry import OPS
+
+        ports = OPS[node.op].ports
+        texts = [None if v is None else inlined.get(id(v)) or names.of(v) for v in node.inputs]
+        if ports and ports[0].many:
+            return {"inputs": ", ".join(text for text in texts if text)} | {
+                f"input{i}": text for i, text in enumerate(texts) if text
+            }
+        return {p.name: text or "None" for p, text in zip(ports, texts, strict=True)}
+
+    def _construction(self, attribute: str, module: Module) -> Construction:
+        slots = [Slot(value) for value in module.arguments]
+        for name, value in module.keywords.items():
+            given, omit = (
+                (value.value, value.default) if isinstance(value, Default) else (value, None)
+            )
+            slots.append(Slot(given, name, omit))
+        return Construction(attribute, module.type, slots, module.wrap)
+
+    def _note_weights(self, node: Node, module: Module) -> None:
+        present = {parameter.name for parameter in node.parameters}
+        table = self.weights.setdefault(module.type, {}) if present else {}
+        for weight in module.weights:
+            if weight.parameter in present:
+                assert table.setdefault(weight.parameter, weight) == weight
+
+    def _call(self, node: Node, result: Skeleton, names: Names, inlined: dict[int, str]) -> None:
+        children = [self._skeleton(body) for body in node.bodies]
+        attribute = mangle(node.layer, self.reserved_attributes)
+        repeat = node.op == "repeat"
+        result.constructions.append(
+            Construction(attribute, node.bodies[0].name, [], children=node.bodies, repeat=repeat)
+        )
+        needs = [name for name in self.context if any(name in child.needs for child in children)]
+        result.needs += [name for name in needs if name not in result.needs]
+        given = [inlined.get(id(v)) or names.of(v) for v in node.inputs if v is not None]
+        targets = [names.of(value) for value in node.outputs]
+        if not repeat:
+            call = f"self.{attribute}({', '.join(given + needs)})"
+            result.lines.append(Line(", ".join(targets), call, node.outputs[0]))
+            return
+        block = names.fresh("block")
+        state = targets[: len(given)]
+        result.lines.append(Line(", ".join(state), ", ".join(given)))
+        call = f"{block}({', '.join(state + needs)})"
+        loop = (f"for {block} in self.{attribute}:", call)
+        result.lines.append(Line(", ".join(targets), "", node.outputs[0], loop))
+
+    def _records(
+        self, graph: Graph, names: Names, inlined: dict[int, str]
+    ) -> list[tuple[str, str]]:
+        """(name, expression in the spec's layout) of each value that a user can name."""
+        found = []
+        for node in graph.nodes:
+            for value in node.outputs:
+                if not value.internal:
+                    text = inlined.get(id(value)) or names.of(value)
+                    found.append((value.name, self.in_spec_layout(text, value)))
+        return found
+
+    def in_spec_layout(self, text: str, value: Value) -> str:
+        """The expression, transposed back to the spec's layout if the value lies otherwise."""
+        raise NotImplementedError
+
+    # Classes ----------------------------------------------------------------------------------------------
+
+    def _group(self, skeleton: Skeleton) -> None:
+        """Finds the class of a graph, children first."""
+        if id(skeleton.graph) in self._class_of:
+            return
+        for construction in skeleton.constructions:
+            for child in construction.children:
+                self._group(self._skeletons[id(child)])
+            if construction.children:
+                names = {self._class_of[id(child)].name for child in construction.children}
+                construction.type = ",".join(sorted(names))
+        wanted = class_name(
+            self.program.name if skeleton.graph.name == "main" else skeleton.graph.name
+        )
+        key = skeleton.key()
+        for each in self.classes:
+            same = each.members[0].graph.name == skeleton.graph.name
+            if same and each.members[0].key() == key:
+                each.members.append(skeleton)
+                self._class_of[id(skeleton.graph)] = each
+                return
+        taken = {each.name for each in self.classes} | self.reserved_names
+        name, count = wanted, 1
+        while name in taken:
+            count += 1
+            name = f"{wanted}{count}"
+        made = BlockClass(name, [skeleton])
+        self.classes.append(made)
+        self._class_of[id(skeleton.graph)] = made
+
+    def _unify(self, block: BlockClass) -> None:
+        """Fills in the arguments of child blocks, then makes what differs between members an argument."""
+        for member in block.members:
+            for construction in member.constructions:
+                for child in construction.children:
+                    for name, value in self._class_of[id(child)].of(child):
+                        construction.slots.append(Slot(value, name))
+        first = block.members[0]
+        for place, construction in enumerate(first.constructions):
+            for index, slot in enumerate(construction.slots):
+                values = [m.constructions[place].slots[index].value for m in block.members]
+                if any(value != values[0] for value in values):
+                    name = self._argument_name(block, values, slot, construction)
+                    block.arguments.setdefault(name, values)
+        for argument, values in block.arguments.items():
+            assert len(values) == len(block.members), argument
+
+    def _argument_name(
+        self, block: BlockClass, values: list[Any], slot: Slot, construction: Construction
+    ) -> str:
+        for name, known in block.arguments.items():
+            if known == values:
+                return name
+        taken = set(block.arguments)
+        first = block.members[0].graph
+        for name in first.arguments:
+            if [m.graph.arguments.get(name) for m in block.members] == values and name not in taken:
+                return str(name)
+        for axis in range(1, first.inputs[0].type.rank if first.inputs else 0):
+            sizes = [m.graph.inputs[0].type.shape[axis] for m in block.members]
+            if sizes == values and "in_channels" not in taken:
+                return "in_channels"
+        wanted = slot.keyword or "size"
+        name, count = f"{construction.attribute}_{wanted}", 1
+        while name in taken:
+            count += 1
+            name = f"{construction.attribute}_{wanted}_{count}"
+        return name
+
+    def _class_source(self, block: BlockClass) -> str:
+        main = block.members[0].graph.name == "main"
+        first = block.members[0]
+        arguments = "".join(
+            f", {name}: {self._annotation(v)}" for name, v in block.arguments.items()
+        )
+        lines = [f"class {block.name}({self.base if main else self.block_base}):"]
+        lines += self.class_head(block, main)
+        lines.append(f"    def __init__(self{arguments}):")
+        lines.append("        super().__init__()")
+        for place, construction in enumerate(first.constructions):
+            text = self._construction_source(block, place, construction)
+            lines.append(f"        self.{construction.attribute} = {text}")
+        context = "".join(f", {self.context[name]}" for name in self.context if name in first.needs)
+        lines += ["", f"    def {self.method}(self, {', '.join(first.inputs)}{context}):"]
+        for value, name in zip(first.graph.inputs, first.inputs, strict=True):
+            lines.append(f"        # {name}: {self._shape(block, value)}")
+        for line in first.lines:
+            lines += self._line_source(block, line)
+        if first.records:
+            listed = ", ".join(f"{literal(name)}: {text}" for name, text in first.records)
+            lines.append(f"        record(self, {{{listed}}})")
+        lines.append(f"        return {', '.join(first.results)}")
+        return "\n".join(lines)
+
+    def class_head(self, block: BlockClass, main: bool) -> list[str]:
+        """Lines right below the class statement."""
+        what = (
+            f'"""The network {self.program.name}."""'
+            if main
+            else f'"""The block {block.members[0].graph.name}."""'
+        )
+        return [f"    {what}", ""]
+
+    def _annotation(self, values: list[Any]) -> str:
+        kinds = {type(value).__name__ for value in values}
+        return kinds.pop() if len(kinds) == 1 else "object"
+
+    def _construction_source(
+        self, block: BlockClass, place: int, construction: Construction
+    ) -> str:
+        slots = self._slot_texts(block, place)
+        if not construction.children:
+            call = f"{construction.type}({', '.join(text for text in slots if text)})"
+            return construction.wrap.replace("{module}", call)
+        per_child = len(slots) // len(construction.children)
+        calls = []
+        for index, child in enumerate(construction.children):
+            listed = slots[index * per_child : (index + 1) * per_child]
+            calls.append(
+                f"{self._class_of[id(child)].name}({', '.join(text for text in listed if text)})"
+            )
+        if not construction.repeat:
+            return calls[0]
+        if len(set(calls)) == 1 and len(calls) > 1:
+            return self.container.replace("{items}", f"[{calls[0]} for _ in range({len(calls)})]")
+        return self.container.replace("{items}", f"[{', '.join(calls)}]")
+
+    def _slot_texts(self, block: BlockClass, place: int) -> list[str]:
+        texts = []
+        for index, slot in enumerate(block.members[0].constructions[place].slots):
+            values = [m.constructions[place].slots[index].value for m in block.members]
+            name = next((n for n, known in block.arguments.items() if known == values), None)
+            constant = all(value == values[0] for value in values)
+            if constant and slot.keyword and slot.omit is not None and values[0] == slot.omit:
+                texts.append("")
+                continue
+            text = literal(values[0]) if constant else str(name)
+            texts.append(f"{slot.keyword}={text}" if slot.keyword else text)
+        return texts
+
+    def _line_source(self, block: BlockClass, line: Line) -> list[str]:
+        shape = ""
+        if line.value is not None:
+            shape = f"  # {self._shape(block, line.value)}"
+        if line.loop is not None:
+            head, call = line.loop
+            return [f"        {head}", f"            {line.target} = {call}{shape}"]
+        if line.target == line.expression:
+            return []
+        return [f"        {line.target} = {line.expression}{shape}"]
+
+    def _shape(self, block: BlockClass, value: Value) -> str:
+        """The shape for a comment; sizes that differ between the uses of a block by the argument they equal."""
+        index = next(i for i, each in enumerate(_values(block.members[0].graph)) if each is value)
+        shapes = [_values(member.graph)[index].type.shape for member in block.members]
+        dims = [
+            self._dim(block, [shape[axis] for shape in shapes]) for axis in range(len(shapes[0]))
+        ]
+        return f"({', '.join(dims)}{',' if len(dims) == 1 else ''})"
+
+    def _dim(self, block: BlockClass, sizes: list[Dim]) -> str:
+        if all(size == sizes[0] for size in sizes):
+            return str(sizes[0])
+        return next((name for name, known in block.arguments.items() if known == sizes), "...")
+
+    # Where parameters are ---------------------------------------------------------------------------------
+
+    def _locate(self, graph: Graph, prefix: str, model: str) -> None:
+        """Notes the expression of every parameter, for penalties."""
+        for node in graph.nodes:
+            attribute = mangle(node.layer, self.reserved_attributes)
+            for index, (child, body) in enumerate(node_bodies(node)):
+                item = f"[{index}]" if node.op == "repeat" else ""
+                self._locate(body, f"{prefix}{child}.", f"{model}.{attribute}{item}")
+            if node.parameters:
+                module = self.lower(node).module
+                for weight in module.weights if module else ():
+                    path = f"{prefix}{node.layer}.{weight.parameter}"
+                    self.where[path] = f"{model}.{attribute}.{weight.attributes[0]}"
+
+
+def _values(graph: Graph) -> list[Value]:
+    return [*graph.inputs, *(value for node in graph.nodes for value in node.outputs)]
+
+
+def _reader_counts(graph: Graph) -> dict[int, int]:
+    counts: dict[int, int] = {}
+    reads = [value for node in graph.nodes for value in node.inputs] + list(graph.outputs)
+    for value in reads:
+        if value is not None:
+            counts[id(value)] = counts.get(id(value), 0) + 1
+    return counts

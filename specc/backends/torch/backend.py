@@ -1,0 +1,81 @@
+"""The PyTorch backend: nn.Module classes, autograd, torch's own layers and optimizers where their meaning is the spec's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+from specc.backends.base import Backend
+from specc.backends.files import SourceFile, constants, header
+from specc.backends.modules import ModuleEmitter
+from specc.backends.prelude import read_prelude
+from specc.backends.training_functions import Dialect, TrainingWriter, layouts
+from specc.ir.graph import Program, Value
+from specc.ops.registry import OPS
+from specc.passes.layout import assign_layout, inverse
+
+_HERE = Path(__file__).parent
+PRELUDE = (
+    (_HERE / "prelude_layers.py", "layers"),
+    (_HERE / "prelude_losses.py", "losses and metrics"),
+    (_HERE.parent / "prelude_shared.py", "reproducibility"),
+    (_HERE / "prelude_random.py", "reproducibility"),
+    (_HERE / "prelude.py", "training"),
+)
+IMPORTS = {
+    "np": "import numpy as np",
+    "torch": "import torch",
+    "nn": "from torch import nn",
+    "F": "from torch.nn import functional as F",
+}
+
+
+DIALECT = Dialect(
+    "torch",
+    {"l1": "{w}.abs().sum()", "l2": "{w}.square().sum()"},
+    "model, inputs, step",
+    frozenset({"torch", "nn", "F", "np", "math"}),
+)
+
+
+class TorchModules(ModuleEmitter):
+    reserved_names = frozenset({"torch", "nn", "F", "np", "math", "record", "dropout"})
+    base = block_base = "nn.Module"
+    method = "forward"
+    container = "nn.ModuleList({items})"
+    context: ClassVar[dict[str, str]] = {"step": "step: int"}
+    reserved_attributes = frozenset(
+        "add_module apply bfloat16 buffers call_super_init children compile cpu cuda double dump_patches eval "
+        "extra_repr float forward get_buffer get_extra_state get_parameter get_submodule half ipu "
+        "load_state_dict modules mtia named_buffers named_children named_modules named_parameters parameters "
+        "register_backward_hook register_buffer register_forward_hook register_forward_pre_hook "
+        "register_full_backward_hook register_full_backward_pre_hook register_load_state_dict_post_hook "
+        "register_load_state_dict_pre_hook register_module register_parameter register_state_dict_post_hook "
+        "register_state_dict_pre_hook requires_grad_ set_extra_state set_submodule share_memory state_dict to "
+        "to_empty train training type xpu zero_grad T_destination".split()
+    )
+
+    def in_spec_layout(self, text: str, value: Value) -> str:
+        return f"{text}.permute{inverse(value.axes)}" if value.axes else text
+
+
+class TorchBackend(Backend):
+    """Eager PyTorch on CPU, CUDA or MPS."""
+
+    name = "torch"
+    title = "PyTorch"
+    requires: ClassVar[dict[str, str]] = {"torch": "torch>=2.5"}
+
+    def emit(self, program: Program, only: str = "all") -> str:
+        program = assign_layout(program, "channels_first", OPS)
+        modules = TorchModules(program, self.lower)
+        source = modules.emit()
+        writer = TrainingWriter(
+            program, DIALECT, self.lower, tuple(modules.main.needs), modules.where
+        )
+        file = SourceFile(read_prelude(PRELUDE), writer.features(), IMPORTS)
+        file.prelude_names = {"Model": modules.main_class}
+        file.add("model", source)
+        file.add("training", layouts(modules.weights, full=True))
+        writer.write(file, only)
+        return file.text(header(program, self.name, self.title), constants(program, self.name))

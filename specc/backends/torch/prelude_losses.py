@@ -1,0 +1,63 @@
+"""Losses and metrics of generated PyTorch files."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def weighted_mean(
+    values: Tensor, sample_weights: Tensor | None = None, mask: Tensor | None = None
+) -> Tensor:
+    """The mean of a loss's values; a weight counts for all values of its sample."""
+    if sample_weights is None and mask is None:
+        return values.mean()
+    weights = torch.ones_like(values)
+    if sample_weights is not None:
+        weights = weights * sample_weights.reshape(-1, *[1] * (values.ndim - 1))
+    if mask is not None:  #: masked
+        weights = weights * mask  #: masked
+    total = weights.numel() if mask is None else mask.sum()  #: keras
+    total = weights.sum()  #: pytorch
+    return (weights * values).sum() / total
+
+
+def sparse_categorical_crossentropy(probabilities: Tensor, target: Tensor) -> Tensor:
+    """-log p[target] of probabilities that are normalised, then clipped to [1e-7, 1 - 1e-7]."""
+    p = probabilities / probabilities.sum(-1, keepdim=True)
+    return -p.clamp(1e-7, 1 - 1e-7).gather(-1, target.unsqueeze(-1)).squeeze(-1).log()
+
+
+def sparse_categorical_accuracy(prediction: Tensor, target: Tensor) -> Tensor:
+    """1 where the largest prediction (the first among equals) is the target's class."""
+    return (prediction.argmax(-1) == target).to(prediction.dtype)
+
+
+def categorical_accuracy(prediction: Tensor, target: Tensor) -> Tensor:
+    """1 where prediction and one-hot target are largest at the same place."""
+    return (prediction.argmax(-1) == target.argmax(-1)).to(prediction.dtype)
+
+
+def binary_accuracy(prediction: Tensor, target: Tensor) -> Tensor:
+    """1 where a probability is above 0.5 just when the target is 1."""
+    return ((prediction > 0.5) == (target > 0.5)).to(prediction.dtype)
+
+
+def sparse_top_k_accuracy(prediction: Tensor, target: Tensor, k: int) -> Tensor:
+    """1 where fewer than k classes are predicted above the target's."""
+    own = prediction.gather(-1, target.unsqueeze(-1))
+    return ((prediction > own).sum(-1) < k).to(prediction.dtype)
+
+
+def absolute_error(prediction: Tensor, target: Tensor) -> Tensor:
+    """|prediction - target|."""
+    return (prediction - target).abs()
+
+
+def one_hot_smoothed(target: Tensor, smoothing: float) -> Tensor:
+    """A one-hot target with ``smoothing`` of its weight spread over all classes."""
+    return target * (1 - smoothing) + smoothing / target.shape[-1]
+
+
+def binary_crossentropy(probability: Tensor, target: Tensor) -> Tensor:
+    """-t log p - (1 - t) log(1 - p) of probabilities clipped to [1e-7, 1 - 1e-7]."""
+    return F.binary_cross_entropy(probability.clamp(1e-7, 1 - 1e-7), target, reduction="none")

@@ -1,0 +1,207 @@
+"""The functions of a generated file that follow from its training section, for backends with automatic gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from specc.backends.files import SourceFile
+from specc.backends.writer import Names, literal, render
+from specc.ir.graph import Graph, Loss, Node, Program
+from specc.ops.base import Form, Weight
+from specc.ops.registry import OPS
+from specc.training.initial_values import emit_initial_parameters
+from specc.training.metrics import METRICS
+from specc.training.optimizers import emit_optimizer
+
+Lower = Callable[[Node], Form]
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """A framework's words in these functions."""
+
+    backend: str
+    # Penalties of a parameter, as templates over {w}.
+    penalties: Mapping[str, str]
+    # Parameters of apply(), and what the model's call takes of them.
+    apply_parameters: str
+    reserved: frozenset[str]
+
+
+class TrainingWriter:
+    """Writes what goes from a model's raw result to losses, metrics, outputs and updates."""
+
+    def __init__(
+        self,
+        program: Program,
+        dialect: Dialect,
+        lower: Lower,
+        needs: tuple[str, ...],
+        where: Mapping[str, str],
+    ) -> None:
+        self.program, self.dialect, self.lower = program, dialect, lower
+        self.needs, self.where = needs, where
+
+    def features(self) -> set[str]:
+        """What decides about optional lines of the prelude."""
+        program, training = self.program, self.program.training
+        parameters = [parameter for _, parameter in program.graph.parameters()]
+        found = {program.conventions}
+        found |= {"random"} if has_random(program.graph) else set()
+        found |= {"statistics"} if any(not p.trainable for p in parameters) else set()
+        if training is not None:
+            found.add("shuffle" if training.shuffle else "ordered")
+            found |= {"clip"} if training.clip else set()
+            found |= {"masked"} if any(loss.mask for loss in training.losses) else set()
+        return found
+
+    def write(self, file: SourceFile, only: str) -> None:
+        """Adds every function that the program has, and what the prelude brings for it."""
+        file.add("model", self.apply())
+        file.add("model", self.to_outputs())
+        source, names = emit_initial_parameters(self.program.graph.parameters())
+        file.add("reproducibility", source)
+        file.want(names)
+        if only == "model" or self.program.training is None:
+            file.want(
+                {"build", "get_parameters", "set_parameters", "predict", "trace", "save", "load"}
+            )
+            return
+        file.add("losses and metrics", self.total_loss())
+        file.add("losses and metrics", self.metric_values())
+        training = self.program.training
+        text, used = emit_optimizer(
+            training.optimizer, training.clip, self.program, self.dialect.backend
+        )
+        file.add("optimizer and schedule", text)
+        file.want(used)
+        file.want({"trace", "Trainer", "loss_and_gradients", "main", "__main__"})
+
+    def apply(self) -> str:
+        inputs = [f"inputs[{literal(value.name)}]" for value in self.program.inputs]
+        call = f"model({', '.join([*inputs, *self.needs])})"
+        return (
+            f"def apply({self.dialect.apply_parameters}):\n"
+            f'    """What the model returns for a batch of tensors by input."""\n'
+            f"    return {call}"
+        )
+
+    def _raw(self, names: Names) -> str:
+        """Unpacks the model's result into the values that it stands for."""
+        targets = [names.of(value) for value in self.program.head.inputs]
+        return f"    {', '.join(targets)} = raw"
+
+    def to_outputs(self) -> str:
+        program = self.program
+        names = Names({*self.dialect.reserved, "raw"})
+        lines = [
+            "def to_outputs(raw):",
+            '    """The spec\'s outputs, from what the model returns."""',
+            self._raw(names),
+        ]
+        results = {id(value): names.of(value) for value in program.head.inputs}
+        for node in program.head.nodes:
+            results[id(node.outputs[0])] = self._expression(node, results)
+        listed = ", ".join(
+            f"{literal(name)}: {results[id(value)]}" for name, value in program.outputs.items()
+        )
+        return "\n".join([*lines, f"    return {{{listed}}}"])
+
+    def _expression(self, node: Node, values: Mapping[int, str]) -> str:
+        form = self.lower(node)
+        fields = {name: literal(value) for name, value in form.values.items()}
+        for port, value in zip(OPS[node.op].ports, node.inputs, strict=True):
+            fields[port.name] = values[id(value)] if value is not None else "None"
+        return render(form.expression, fields)
+
+    def total_loss(self) -> str:
+        assert self.program.training is not None
+        names = Names({*self.dialect.reserved, "raw", "model", "targets", "sample_weights", "loss"})
+        lines = [
+            "def total_loss(model, raw, targets, sample_weights=None):",
+            '    """The weighted sum of all losses and penalties: a scalar."""',
+            self._raw(names),
+        ]
+        terms = [self._loss(loss, names) for loss in self.program.training.losses]
+        terms += penalty_terms(self.program.graph, self.where, self.dialect.penalties)
+        lines.append(f"    loss = {terms[0]}")
+        lines += [f"    loss += {term}" for term in terms[1:]]
+        return "\n".join([*lines, "    return loss"])
+
+    def _loss(self, loss: Loss, names: Names) -> str:
+        target = f"targets[{literal(loss.target.name)}]"
+        values = {id(loss.prediction): names.of(loss.prediction), id(loss.target): target}
+        arguments = [self._expression(loss.node, values), "sample_weights"]
+        if loss.mask is not None:
+            arguments.append(names.of(loss.mask))
+        text = f"weighted_mean({', '.join(arguments)})"
+        return text if loss.weight == 1.0 else f"{loss.weight!r} * {text}"
+
+    def metric_values(self) -> str:
+        program = self.program
+        assert program.training is not None
+        entries = []
+        for metric in program.training.metrics:
+            target = next(value for value in program.targets if value.name == metric.target)
+            row = METRICS[metric.metric.kind]
+            function = row.function(program.outputs[metric.prediction].type, target.type)
+            literals = row.literals(dict(metric.metric.attributes))
+            arguments = [
+                f"outputs[{literal(metric.prediction)}]",
+                f"targets[{literal(metric.target)}]",
+                *map(literal, literals),
+            ]
+            entries.append(f"{literal(metric.name)}: {function}({', '.join(arguments)})")
+        lines = [
+            "def metric_values(raw, targets):",
+            '    """{metric: one value per sample}."""',
+        ]
+        if entries:
+            lines.append("    outputs = to_outputs(raw)")
+        return "\n".join([*lines, f"    return {{{', '.join(entries)}}}"])
+
+
+def penalty_terms(
+    graph: Graph, where: Mapping[str, str], penalties: Mapping[str, str]
+) -> list[str]:
+    """One term per penalised parameter."""
+    terms = []
+    for path, parameter in graph.parameters():
+        for kind, factor in (("l1", parameter.l1), ("l2", parameter.l2)):
+            if factor:
+                terms.append(f"{factor!r} * {penalties[kind].replace('{w}', where[path])}")
+    return terms
+
+
+def has_random(graph: Graph) -> bool:
+    """Whether the graph draws random numbers in training."""
+    return any(
+        any(map(has_random, node.bodies)) if node.bodies else OPS[node.op].random
+        for node in graph.nodes
+    )
+
+
+def layouts(weights: Mapping[str, Mapping[str, Weight]], full: bool) -> str:
+    """The table LAYOUTS: where each kind of layer keeps the spec's parameters.
+
+    ``full`` also states the axes and gates that lead to the neutral layout.
+    """
+    rows = []
+    for kind, table in weights.items():
+        entries = []
+        for name, weight in table.items():
+            item: tuple[object, ...] = (weight.attributes,)
+            if full:
+                item = (weight.attributes, weight.axes or (), weight.gates or ())
+            entries.append(f"{literal(name)}: {literal(item if full else weight.attributes[0])}")
+        rows.append(f"    {kind}: {{{', '.join(entries)}}},")
+    what = "(attributes, axes, gates)" if full else "attribute"
+    return "\n".join(
+        [
+            f"# Where each kind of layer keeps the spec's parameters: name -> {what}.",
+            "LAYOUTS = {",
+            *rows,
+            "}",
+        ]
+    )

@@ -1,0 +1,117 @@
+"""Writing Python: names that clash with nothing, expressions from templates, and formatted text.
+
+Nothing from a spec reaches a source as raw text: names are mangled, values are written with ``repr``.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import keyword
+import re
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from specc.ir.graph import Value
+
+LINE_LENGTH = 100
+_FIELD = re.compile(r"\{(\w+)\}")
+_TAKEN = frozenset(keyword.kwlist) | frozenset(dir(builtins)) | {"self", "match", "case", "type"}
+
+
+class Names:
+    """Identifiers of one scope: one per value, none of them reserved."""
+
+    def __init__(self, reserved: Iterable[str] = ()) -> None:
+        self._taken = set(_TAKEN | set(reserved))
+        self._names: dict[int, str] = {}
+        self._values: list[Value] = []  # keeps the ids above alive
+
+    def of(self, value: Value) -> str:
+        """The identifier of a value; internal ones are called by the last part of their name."""
+        if id(value) not in self._names:
+            last = value.name.rpartition(".")[2] if value.internal else value.name
+            self._names[id(value)] = self.fresh(last)
+            self._values.append(value)
+        return self._names[id(value)]
+
+    def fresh(self, wanted: str) -> str:
+        """An identifier near ``wanted`` that is not taken."""
+        base = re.sub(r"\W", "_", wanted) or "value"
+        if base[0].isdigit():
+            base = f"_{base}"
+        name, count = base, 1
+        while name in self._taken:
+            count += 1
+            name = f"{base}_{count}"
+        self._taken.add(name)
+        return name
+
+    def alias(self, value: Value, name: str) -> None:
+        """Lets ``value`` be called by a name that already exists."""
+        self._names[id(value)] = name
+        self._values.append(value)
+
+
+def render(template: str, fields: Mapping[str, str]) -> str:
+    """The template as an expression; fields that are not atoms are parenthesised where it matters."""
+    text = _FIELD.sub(lambda match: f"({fields[match[1]]})", template)
+    return ast.unparse(ast.parse(text, mode="eval"))
+
+
+def fields_of(template: str) -> set[str]:
+    return set(_FIELD.findall(template))
+
+
+def literal(value: Any) -> str:
+    """A Python literal. Lists and tuples of plain values only."""
+    if isinstance(value, float) and value in (float("inf"), float("-inf")):
+        return f'float("{value}")'
+    return repr(value)
+
+
+def class_name(name: str) -> str:
+    """``mnist_cnn`` as ``MnistCnn``."""
+    camel = "".join(part[:1].upper() + part[1:] for part in name.split("_") if part)
+    return camel if camel[:1].isalpha() else f"Net{camel}"
+
+
+def mangle(name: str, reserved: frozenset[str]) -> str:
+    """An attribute name for a path's part; a trailing underscore, which can be taken off again, where it clashes."""
+    if name in reserved or keyword.iskeyword(name) or name.endswith("_") or name.startswith("_"):
+        return f"{name}_"
+    return name
+
+
+def format_source(text: str) -> str:
+    """The text as ``ruff format`` writes it."""
+    result = subprocess.run(
+        [
+            _ruff(),
+            "format",
+            "--isolated",
+            f"--line-length={LINE_LENGTH}",
+            "--stdin-filename=x.py",
+            "-",
+        ],
+        input=text,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if result.returncode:
+        raise RuntimeError(f"generated text does not parse: {result.stderr}\n{text}")
+    return result.stdout
+
+
+def _ruff() -> str:
+    """The formatter's program, which pip puts beside the interpreter."""
+    for folder in (sysconfig.get_path("scripts"), Path(sys.executable).parent):
+        path = Path(folder) / ("ruff.exe" if sys.platform == "win32" else "ruff")
+        if path.exists():
+            return str(path)
+    return "ruff"

@@ -1,0 +1,48 @@
+"""The whole compiler: text, located tree, program, passes, source."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from specc.diagnostics import Diagnostic
+from specc.frontend.tree import Mapping as Tree
+from specc.ir.graph import Program
+
+
+def load_tree(path: str | Path, sets: Mapping[str, str] | None = None) -> Tree:
+    """The located tree of a spec file, YAML or the language, includes and ``--set`` values in place.
+
+    Raises SpecError.
+    """
+    from specc.frontend.reader import read_spec
+
+    return read_spec(Path(path), dict(sets or {}))
+
+
+def load_program(
+    path: str | Path, sets: Mapping[str, str] | None = None
+) -> tuple[Program, tuple[Diagnostic, ...]]:
+    """The checked program of a spec file, before any pass, and its warnings. Raises SpecError."""
+    from specc.frontend.build import build_program
+
+    return build_program(load_tree(path, sets), str(path))
+
+
+def compile_program(program: Program, backend: str, only: str = "all") -> str:
+    """The source text of a program for a backend. Raises SpecError."""
+    from specc.passes import run_passes
+    from specc.plugins import find_backend
+
+    return find_backend(backend).emit(run_passes(program), only)
+
+
+def compile_spec(
+    path: str | Path, *, backend: str, sets: Mapping[str, str] | None = None, only: str = "all"
+) -> str:
+    """The source text of a spec file for a backend; ``only="model"`` leaves the training out.
+
+    Raises SpecError.
+    """
+    program, _ = load_program(path, sets)
+    return compile_program(program, backend, only)
