@@ -8,6 +8,7 @@ import click
 
 from specc.cli import options
 from specc.cli.files import STANDARD_OUTPUT, write_text
+from specc.cli.programs import load
 from specc.cli.terminal import print_json
 
 
@@ -47,17 +48,19 @@ def command(
       specc build net.yaml --backend torch --only model -o -
       specc build net.yaml --set width=64 -o generated/
     """
-    from specc.compiler import compile_spec, load_program
+    from specc.compiler import compile_program
 
     chosen = backends or options.CORE_BACKENDS
     one_file = output is not None and (output == STANDARD_OUTPUT or output.suffix == ".py")
     if one_file and len(chosen) > 1:
         raise click.UsageError("-o names one file: choose one backend, or name a folder")
-    name = load_program(spec, sets).name
-    texts = {b: compile_spec(spec, backend=b, sets=sets, only=only) for b in chosen}
+    program = load(spec, sets)
+    texts = {backend: compile_program(program, backend, only) for backend in chosen}
     folder = output or Path()
     files = {
-        backend: output if one_file and output is not None else folder / f"{name}_{backend}.py"
+        backend: output
+        if one_file and output is not None
+        else folder / f"{program.name}_{backend}.py"
         for backend in texts
     }
     for backend, text in texts.items():

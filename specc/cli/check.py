@@ -8,7 +8,7 @@ import click
 
 from specc.cli import options
 from specc.cli.boundary import WRONG
-from specc.cli.terminal import diagnostic_json, print_json
+from specc.cli.terminal import diagnostic_json, print_diagnostics, print_json
 from specc.diagnostics import Diagnostic, SpecError
 
 
@@ -34,27 +34,32 @@ def command(
       specc check net.yaml --data --set training.batch_size=32
     """
     failures: list[Diagnostic] = []
+    warnings: list[Diagnostic] = []
     for spec in specs:
         try:
-            _check(spec, sets, with_data)
+            warnings += _check(spec, sets, with_data)
         except SpecError as error:
             failures += error.diagnostics
         else:
             if not as_json:
                 click.echo(f"{spec}: ok")
     if as_json:
-        print_json({"ok": not failures, "diagnostics": [diagnostic_json(d) for d in failures]})
+        found = [diagnostic_json(diagnostic) for diagnostic in (*failures, *warnings)]
+        print_json({"ok": not failures, "diagnostics": found})
         ctx.exit(WRONG if failures else 0)
+    print_diagnostics(warnings)
     if failures:
         raise SpecError(failures)
 
 
-def _check(spec: Path, sets: dict[str, str], with_data: bool) -> None:
+def _check(spec: Path, sets: dict[str, str], with_data: bool) -> tuple[Diagnostic, ...]:
+    """The warnings; raises SpecError with the errors."""
     from specc.compiler import load_program
 
-    program = load_program(spec, sets)
+    program, warnings = load_program(spec, sets)
     if with_data:
         from specc.runner.experiment import load_data, require
 
         require(program, "data")
         load_data(program, spec.parent)
+    return warnings

@@ -11,7 +11,7 @@ import click
 from specc.cli import options
 from specc.cli.boundary import WRONG
 from specc.cli.files import write_text
-from specc.cli.terminal import print_json
+from specc.cli.terminal import print_diagnostics, print_json
 
 if TYPE_CHECKING:
     from specc.runner.comparison import Comparison, LockStep, Settings, Step
@@ -83,6 +83,7 @@ def command(
             dtype=dtype,
             samples=samples,
         )
+        print_diagnostics(experiment.warnings)
         settings = Settings(experiment.batch_size, steps, dtype, tolerance, experiment.indifferent)
         if lock_step:
             _finish(ctx, _in_lock_step(experiment, settings), as_json)

@@ -54,6 +54,7 @@ def _free_running(found: Comparison) -> Iterable[Any]:
         yield _tensors("Not judged, since the true gradient is zero", last.indifferent)
     yield f"largest difference of a parameter  [bold]{found.max_relative_difference:.3g}[/]"
     yield f"largest difference of the loss     [bold]{found.max_loss_difference:.3g}[/]"
+    yield f"difference of the predictions      [bold]{found.output_difference:.3g}[/]"
     if found.first_difference is not None:
         yield f"[bold red]first difference: {found.first_difference}[/]"
     elif found.tolerance is not None:

@@ -8,6 +8,7 @@ import click
 
 from specc.cli import options
 from specc.cli.files import writing
+from specc.cli.programs import load
 from specc.cli.terminal import console, print_json
 
 
@@ -27,11 +28,10 @@ def command(
       specc data net.yaml -o data.npz
       python net_torch.py train data.npz
     """
-    from specc.compiler import load_program
     from specc.data import read_prepared, write_prepared
     from specc.runner.experiment import load_data, require
 
-    program = load_program(spec, sets)
+    program = load(spec, sets)
     require(program, "data")
     dataset = load_data(program, spec.parent, dtype)
     path = output or Path(f"{program.name}_data.npz")

@@ -8,6 +8,7 @@ import click
 
 from specc.cli import options
 from specc.cli.files import STANDARD_OUTPUT, write_text
+from specc.cli.programs import load
 
 FORMATS = ("mermaid", "dot", "svg")
 SUFFIXES = {".mmd": "mermaid", ".md": "mermaid", ".dot": "dot", ".gv": "dot", ".svg": "svg"}
@@ -38,11 +39,10 @@ def command(spec: Path, kind: str | None, expand: bool, output: Path, sets: dict
     """
     from specc.cli.drawing import draw, to_dot, to_mermaid
     from specc.cli.layered_svg import to_svg
-    from specc.compiler import load_program
 
     write = {"mermaid": to_mermaid, "dot": to_dot, "svg": to_svg}
     chosen = kind or SUFFIXES.get(output.suffix.lower(), "mermaid")
-    drawing = draw(load_program(spec, sets), expand)
+    drawing = draw(load(spec, sets), expand)
     write_text(output, write[chosen](drawing))
     if output != STANDARD_OUTPUT:
         click.echo(output)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from specc.cli import options
+from specc.cli.programs import load
 from specc.cli.terminal import console, print_json
 
 if TYPE_CHECKING:
@@ -39,9 +40,7 @@ def command(spec: Path, depth: int | None, sets: dict[str, str], as_json: bool) 
       specc summary gpt.yaml --depth 1
       specc summary net.yaml --set width=64 --json
     """
-    from specc.compiler import load_program
-
-    program = load_program(spec, sets)
+    program = load(spec, sets)
     found = summarize(program)
     if as_json:
         print_json(found.to_json())

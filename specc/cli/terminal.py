@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -42,8 +42,10 @@ def _restyle(style: dict[str, Any], match: re.Match[str]) -> str:
     return click.style(match[0], **style)
 
 
-def print_diagnostics(diagnostics: Iterable[Diagnostic]) -> None:
-    """All of them on standard error, one empty line between two."""
+def print_diagnostics(diagnostics: Sequence[Diagnostic]) -> None:
+    """All of them on standard error, one empty line between two; nothing if there are none."""
+    if not diagnostics:
+        return
     text = "\n\n".join(map(styled, diagnostics))
     click.echo(text, err=True, color=colour_allowed())
 

@@ -11,7 +11,7 @@ import click
 
 from specc import __version__
 from specc.cli import options
-from specc.cli.terminal import console, print_json
+from specc.cli.terminal import console, print_diagnostics, print_json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -70,6 +70,7 @@ def command(
     with new_run(place, overwrite) as draft:
         folders = {name: draft / name if len(chosen) > 1 else draft for name in chosen}
         experiment = Experiment.prepare(spec, folders, sets=sets, dtype=dtype)
+        print_diagnostics(experiment.warnings)
         with training_bars(chosen, experiment.epochs, experiment.steps_per_epoch) as on_event:
             trained = train(
                 experiment.sources,

@@ -68,6 +68,8 @@ def compare(
             previous = answers[reference]["parameters"]
             if on_step is not None:
                 on_step(record)
+        rows = batch_rows(train, settings.batch_size)
+        outputs = team.ask("predict", inputs=rows)
         return Comparison(
             name=str(team.opened[reference]["name"]),
             dtype=settings.dtype,
@@ -75,6 +77,7 @@ def compare(
             steps=tuple(records),
             indifferent=settings.indifferent,
             first_difference=first,
+            output_difference=_output_difference(outputs),
             tolerance=tolerance,
             environment={name: opened["environment"] for name, opened in team.opened.items()},
         )
@@ -127,6 +130,19 @@ def batches(
         yield Batch(step, epoch, order[position * size : (position + 1) * size]), difference
 
 
+def batch_rows(part: Part, count: int) -> dict[str, Any]:
+    """The first ``count`` rows of a part's inputs."""
+    return {name: array[:count] for name, array in part["inputs"].items()}
+
+
+def _output_difference(outputs: Mapping[str, Arrays]) -> float:
+    return worst(
+        relative_difference(outputs[a][name], outputs[b][name])
+        for a, b in pairs(outputs)
+        for name in outputs[a]
+    )
+
+
 def exceeds(record: Step, tolerance: float) -> bool:
     """Whether anything of this step that is judged is outside the tolerance."""
     figures = (record.loss_difference, record.largest, worst(record.statistics.values()))
@@ -159,6 +175,8 @@ def _measure(
             for a, b in pairs(losses)
         ),
         differences={name: value for name, value in moved.items() if name not in indifferent},
-        statistics=statistics,
-        indifferent={name: value for name, value in moved.items() if name in indifferent},
+        statistics={name: value for name, value in statistics.items() if name not in indifferent},
+        indifferent={
+            name: value for name, value in (moved | statistics).items() if name in indifferent
+        },
     )

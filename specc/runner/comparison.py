@@ -87,6 +87,8 @@ class Comparison:
     steps: tuple[Step, ...]
     indifferent: tuple[str, ...]
     first_difference: FirstDifference | None
+    # Of the predictions in the end: it shows the effect of the tensors that are not judged.
+    output_difference: float
     tolerance: float | None
     environment: Mapping[str, Mapping[str, str]]
 
@@ -122,6 +124,7 @@ class Comparison:
             "max_relative_difference": number(self.max_relative_difference),
             "max_loss_difference": number(self.max_loss_difference),
             "max_statistics_difference": number(self.max_statistics_difference),
+            "output_difference": number(self.output_difference),
             "first_difference": self.first_difference and self.first_difference.to_json(),
             "indifferent": list(self.indifferent),
             "parameters": _numbers(last.differences) if last else {},

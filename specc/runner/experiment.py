@@ -19,6 +19,7 @@ class Experiment:
     """The generated file of each backend in a folder, and the prepared parts of the data."""
 
     program: Program
+    warnings: tuple[Diagnostic, ...]
     sources: Mapping[str, Path]
     dataset: Dataset
     dtype: str
@@ -41,20 +42,26 @@ class Experiment:
         Raises:
             SpecError: the spec is wrong, has no data or training section, or its data do not fit.
         """
-        from specc.compiler import compile_spec, load_program
+        from specc.compiler import compile_program, load_program
 
-        chosen = dict(sets or {})
-        program = load_program(spec, chosen)
+        program, warnings = load_program(spec, sets)
         require(program, "training", "data")
         sources = {}
         for backend, folder in folders.items():
-            text = compile_spec(spec, backend=backend, sets=chosen)
+            text = compile_program(program, backend)
             folder.mkdir(parents=True, exist_ok=True)
             sources[backend] = folder / f"{program.name}_{backend}.py"
             sources[backend].write_text(text, encoding="utf-8")
         precision = dtype or program.dtype
         dataset = load_data(program, spec.parent, precision)
-        return cls(program, sources, dataset, precision, samples)
+        return cls(program, warnings, sources, dataset, precision, samples)
+
+    @property
+    def indifferent(self) -> tuple[str, ...]:
+        """The tensors that rounding noise alone moves, as the compiler proves."""
+        from specc.passes.indifferent import indifferent
+
+        return indifferent(self.program)
 
     @property
     def parts(self) -> dict[str, dict[str, Any]]:

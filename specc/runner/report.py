@@ -74,6 +74,7 @@ def _figures(found: Comparison) -> str:
     cells = {
         "largest difference of a parameter, as a share of its way": found.max_relative_difference,
         "largest relative difference of the loss": found.max_loss_difference,
+        "relative difference of the predictions in the end": found.output_difference,
         "optimizer steps": len(found.steps),
     }
     if any(step.statistics for step in found.steps):

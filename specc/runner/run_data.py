@@ -26,7 +26,7 @@ def prepared_part(run: Run, part: str, file: Path | None, targets: bool = True) 
     """
     from specc.compiler import load_program
 
-    program = load_program(run.path / SPEC, {})
+    program, _ = load_program(run.path / SPEC)
     if file is not None:
         return _from_file(run, program, file, targets)
     folder = Path(str(run.about["spec"])).parent

@@ -1,0 +1,74 @@
+"""Finds the parameters whose true gradient is zero.
+
+A batch_norm subtracts the mean of each channel, so a constant that a layer before it adds to the
+channel changes nothing: its bias could be anything. An adaptive optimizer still moves it, by
+rounding noise turned into full steps, so two runs that compute the same end with other values
+there. A comparison leaves such tensors out, and only those that are proved here.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from specc.ir.graph import Node, Program, Value
+from specc.passes.inline_calls import inline_calls
+
+# These give the same shift at their output as at their input, channel by channel.
+_SHIFTED = frozenset({"max_pool1d", "max_pool2d", "add"})
+_SHIFTED |= {f"global_{kind}_pool{rank}d" for kind in ("max", "average") for rank in (1, 2)}
+# The last thing that these do is to add the bias to each channel.
+_BIASED = frozenset({"dense", "conv1d", "conv2d", "depthwise_conv2d"})
+# Softmax over keys: what is added to all keys alike adds the same to all scores of a query.
+_OWN = {"multi_head_attention": ("key.bias",)}
+
+
+def indifferent(program: Program) -> tuple[str, ...]:
+    """The paths of the parameters and running means that noise alone moves."""
+    graph = inline_calls(program).graph
+    readers: dict[int, list[Node]] = defaultdict(list)
+    for node in graph.nodes:
+        for value in node.inputs:
+            if value is not None:
+                readers[id(value)].append(node)
+    kept = {id(value) for value in graph.outputs}
+    if program.training is not None:
+        kept |= {id(loss.prediction) for loss in program.training.losses}
+
+    def sinks(value: Value) -> list[Node] | None:
+        """The batch_norms that absorb a shift of ``value``; None if something else feels it."""
+        found: list[Node] = []
+        for node in readers[id(value)]:
+            inner = [node] if _absorbs(node) else None
+            if node.op in _SHIFTED:
+                inner = sinks(node.outputs[0])
+            if inner is None:
+                return None
+            found += inner
+        return None if id(value) in kept else found or None
+
+    absorbed: dict[str, list[Node] | None] = {}
+    own: list[str] = []
+    for node in graph.nodes:
+        own += [f"{node.layer}.{name}" for name in _OWN.get(node.op, ()) if node.parameter(name)]
+        if node.op in _BIASED and _free(node):
+            before = absorbed.get(node.layer, [])
+            after = sinks(node.outputs[0])
+            # Every call of a shared layer must be absorbed.
+            absorbed[node.layer] = None if before is None or after is None else before + after
+    names = [
+        name
+        for layer, norms in absorbed.items()
+        if norms
+        for name in (f"{layer}.bias", *(f"{norm.layer}.moving_mean" for norm in norms))
+    ]
+    return tuple(dict.fromkeys(own + names))
+
+
+def _absorbs(node: Node) -> bool:
+    return node.op == "batch_norm" and bool(node.attributes.get("trainable", True))
+
+
+def _free(node: Node) -> bool:
+    """Whether the layer has a bias that nothing but the loss pulls at."""
+    bias = node.parameter("bias")
+    return bias is not None and bias.trainable and not (bias.l1 or bias.l2)
