@@ -25,7 +25,7 @@ def check(name, reference, prediction, arguments):
     (expected * torch.tensor(weights)).sum().backward()
 
     values = getattr(losses, name)(prediction, *arguments)
-    gradient = getattr(losses, name + "_gradient")(prediction, *arguments, weights)
+    gradient = getattr(losses, name + "_gradient")(prediction, *arguments, weights=weights)
     assert_close(values, expected.detach())
     assert_close(gradient, tensor.grad)
 
@@ -147,7 +147,7 @@ def test_hard_zeros_and_large_logits_are_finite():
     with np.errstate(all="raise", under="ignore"):
         for name, prediction, arguments in cases:
             values = getattr(losses, name)(prediction, *arguments)
-            gradient = getattr(losses, name + "_gradient")(prediction, *arguments, weights)
+            gradient = getattr(losses, name + "_gradient")(prediction, *arguments, weights=weights)
             assert np.isfinite(values).all()
             assert np.isfinite(gradient).all()
 
@@ -169,4 +169,4 @@ def test_float32_stays_float32():
     }
     for name, arguments in cases.items():
         assert_float32(getattr(losses, name)(prediction, *arguments))
-        assert_float32(getattr(losses, name + "_gradient")(prediction, *arguments, weights))
+        assert_float32(getattr(losses, name + "_gradient")(prediction, *arguments, weights=weights))

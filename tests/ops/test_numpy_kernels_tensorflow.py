@@ -6,7 +6,14 @@ import pytest
 import tensorflow as tf
 from numpy_kernel_checks import assert_close
 
-from specc.backends.numpy.prelude import normalization, pooling, recurrent
+from specc.backends.numpy.prelude import (
+    attention,
+    convolution,
+    losses,
+    normalization,
+    pooling,
+    recurrent,
+)
 
 
 def test_max_pool_ties_go_to_the_first_element():
@@ -154,3 +161,96 @@ def test_bidirectional_zeroes_masked_outputs(name):
     actual = [state for results in directions for state in results[1:]]
     for state, reference in zip(actual, final, strict=True):
         assert_close(state, reference.numpy())
+
+
+def test_depthwise_channels_are_keras():
+    rng = np.random.default_rng(5)
+    x, kernel = rng.standard_normal((2, 7, 6, 3)), rng.standard_normal((3, 2, 3, 2))
+    with tf.GradientTape() as tape:
+        variables = tf.Variable(x), tf.Variable(kernel)
+        expected = keras.ops.depthwise_conv(*variables, strides=2, padding="same")
+    dy = rng.standard_normal(expected.shape)
+    gradients = tape.gradient(expected, variables, tf.constant(dy))
+
+    attributes = ((2, 2), ((1, 1), (0, 0)), (1, 1))  # what SAME comes to for 7 x 6
+    assert_close(convolution.depthwise_conv2d(x, kernel, *attributes), expected.numpy())
+    dx = convolution.depthwise_conv2d_input_gradient(dy, kernel, x.shape, *attributes)
+    dkernel = convolution.depthwise_conv2d_kernel_gradient(x, dy, kernel.shape, *attributes)
+    assert_close(dx, gradients[0].numpy())
+    assert_close(dkernel, gradients[1].numpy())
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_masked_attention_is_keras(causal):
+    rng = np.random.default_rng(6)
+    query, key, value, dy = rng.standard_normal((4, 2, 3, 5, 4))
+    mask = rng.random((2, 1, 5, 5)) < 0.6
+    mask[..., 0] = True
+    with tf.GradientTape() as tape:
+        variables = [tf.Variable(array.swapaxes(1, 2)) for array in (query, key, value)]
+        expected = keras.ops.dot_product_attention(*variables, mask=mask, is_causal=causal)
+    gradients = tape.gradient(expected, variables, tf.constant(dy.swapaxes(1, 2)))
+
+    y, weights = attention.scaled_dot_product_attention(query, key, value, mask, causal)
+    # Keras rounds 1 / sqrt(D) to float32, which is exact for D = 4.
+    assert_close(y.swapaxes(1, 2), expected.numpy())
+    actual = attention.scaled_dot_product_attention_gradient(dy, weights, query, key, value)
+    for gradient, reference in zip(actual, gradients, strict=True):
+        assert_close(gradient.swapaxes(1, 2), reference.numpy())
+
+
+def keras_loss_cases():
+    """Kernel's name, Keras' function and options, prediction, target, further arguments."""
+    rng = np.random.default_rng(7)
+    p = rng.dirichlet(np.ones(4), (3, 5))
+    logits, labels = 3 * rng.standard_normal((3, 5, 4)), rng.integers(0, 4, (3, 5))
+    target, bits = rng.dirichlet(np.ones(4), (3, 5)), rng.integers(0, 2, (3, 5, 4)).astype(float)
+    of_logits = {"from_logits": True}
+    k = keras.losses
+    return [
+        ("mean_squared_error", k.mean_squared_error, {}, logits, target, ()),
+        ("mean_absolute_error", k.mean_absolute_error, {}, logits, target, ()),
+        ("huber", k.huber, {"delta": 0.5}, logits, target, (0.5,)),
+        ("binary_crossentropy", k.binary_crossentropy, {}, p, bits, ()),
+        ("binary_crossentropy_from_logits", k.binary_crossentropy, of_logits, logits, bits, ()),
+        ("categorical_crossentropy", k.categorical_crossentropy, {}, 0.7 * p, target, ()),
+        (
+            "categorical_crossentropy_from_logits",
+            k.categorical_crossentropy,
+            {"label_smoothing": 0.25, **of_logits},
+            logits,
+            target,
+            (0.25,),
+        ),
+        (
+            "sparse_categorical_crossentropy",
+            k.sparse_categorical_crossentropy,
+            {},
+            p,
+            labels,
+            (),
+        ),
+        (
+            "sparse_categorical_crossentropy_from_logits",
+            k.sparse_categorical_crossentropy,
+            of_logits,
+            logits,
+            labels,
+            (),
+        ),
+    ]
+
+
+@pytest.mark.parametrize("case", keras_loss_cases(), ids=lambda case: case[0])
+def test_losses_are_keras(case):
+    name, function, options, prediction, target, arguments = case
+    weights = np.random.default_rng(8).uniform(0.5, 1.5, prediction.shape[:-1])
+    variable = tf.Variable(prediction)
+    with tf.GradientTape() as tape:
+        expected = function(target, tf.convert_to_tensor(variable), **options)
+    gradient = tape.gradient(expected, variable, tf.constant(weights))
+
+    values = getattr(losses, name)(prediction, target, *arguments)
+    actual = getattr(losses, name + "_gradient")(prediction, target, *arguments, weights=weights)
+    assert_close(values, expected.numpy())
+    assert_close(actual, tf.convert_to_tensor(gradient).numpy())

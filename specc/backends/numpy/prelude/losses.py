@@ -25,7 +25,7 @@ def mean_squared_error(prediction: np.ndarray, target: np.ndarray) -> np.ndarray
 
 
 def mean_squared_error_gradient(
-    prediction: np.ndarray, target: np.ndarray, weights: np.ndarray
+    prediction: np.ndarray, target: np.ndarray, *, weights: np.ndarray
 ) -> np.ndarray:
     """Gradient of sum(weights * mean_squared_error) with respect to the prediction."""
     return 2 * (prediction - target) * feature_mean_gradient(weights, prediction)
@@ -37,7 +37,7 @@ def mean_absolute_error(prediction: np.ndarray, target: np.ndarray) -> np.ndarra
 
 
 def mean_absolute_error_gradient(
-    prediction: np.ndarray, target: np.ndarray, weights: np.ndarray
+    prediction: np.ndarray, target: np.ndarray, *, weights: np.ndarray
 ) -> np.ndarray:
     """Gradient of sum(weights * mean_absolute_error); where there is no error it is 0."""
     return np.sign(prediction - target) * feature_mean_gradient(weights, prediction)
@@ -51,7 +51,7 @@ def huber(prediction: np.ndarray, target: np.ndarray, delta: float) -> np.ndarra
 
 
 def huber_gradient(
-    prediction: np.ndarray, target: np.ndarray, delta: float, weights: np.ndarray
+    prediction: np.ndarray, target: np.ndarray, delta: float, *, weights: np.ndarray
 ) -> np.ndarray:
     """Gradient of sum(weights * huber): the error, limited to delta on either side."""
     error = np.clip(prediction - target, -delta, delta)
@@ -59,7 +59,7 @@ def huber_gradient(
 
 
 def binary_crossentropy(
-    prediction: np.ndarray, target: np.ndarray, label_smoothing: float, epsilon: float
+    prediction: np.ndarray, target: np.ndarray, label_smoothing: float = 0.0, epsilon: float = 1e-7
 ) -> np.ndarray:
     """Mean over the features of -t log(p) - (1 - t) log(1 - p), p limited to [eps, 1 - eps].
 
@@ -73,8 +73,9 @@ def binary_crossentropy(
 def binary_crossentropy_gradient(
     prediction: np.ndarray,
     target: np.ndarray,
-    label_smoothing: float,
-    epsilon: float,
+    label_smoothing: float = 0.0,
+    epsilon: float = 1e-7,
+    *,
     weights: np.ndarray,
 ) -> np.ndarray:
     """Gradient of sum(weights * binary_crossentropy): 0 where the prediction was clipped."""
@@ -86,16 +87,16 @@ def binary_crossentropy_gradient(
 
 
 def binary_crossentropy_from_logits(
-    logits: np.ndarray, target: np.ndarray, label_smoothing: float
+    logits: np.ndarray, target: np.ndarray, label_smoothing: float = 0.0
 ) -> np.ndarray:
     """Binary cross-entropy of sigmoid(logits), averaged over the features, without overflow."""
     target = target * (1 - label_smoothing) + 0.5 * label_smoothing
-    softplus = np.maximum(logits, 0) + np.log1p(np.exp(-np.abs(logits)))
-    return feature_mean(softplus - logits * target)
+    log_total = np.maximum(logits, 0) + np.log1p(np.exp(-np.abs(logits)))
+    return feature_mean(log_total - logits * target)
 
 
 def binary_crossentropy_from_logits_gradient(
-    logits: np.ndarray, target: np.ndarray, label_smoothing: float, weights: np.ndarray
+    logits: np.ndarray, target: np.ndarray, label_smoothing: float = 0.0, *, weights: np.ndarray
 ) -> np.ndarray:
     """Gradient of sum(weights * binary_crossentropy_from_logits): sigmoid(logits) - target."""
     target = target * (1 - label_smoothing) + 0.5 * label_smoothing
@@ -105,7 +106,7 @@ def binary_crossentropy_from_logits_gradient(
 
 
 def categorical_crossentropy(
-    prediction: np.ndarray, target: np.ndarray, label_smoothing: float, epsilon: float
+    prediction: np.ndarray, target: np.ndarray, label_smoothing: float = 0.0, epsilon: float = 1e-7
 ) -> np.ndarray:
     """-sum of t log(p) over the classes, p scaled to sum 1 and then limited to [eps, 1 - eps].
 
@@ -119,8 +120,9 @@ def categorical_crossentropy(
 def categorical_crossentropy_gradient(
     prediction: np.ndarray,
     target: np.ndarray,
-    label_smoothing: float,
-    epsilon: float,
+    label_smoothing: float = 0.0,
+    epsilon: float = 1e-7,
+    *,
     weights: np.ndarray,
 ) -> np.ndarray:
     """Gradient of sum(weights * categorical_crossentropy): none through a clipped probability."""
@@ -133,7 +135,7 @@ def categorical_crossentropy_gradient(
 
 
 def categorical_crossentropy_from_logits(
-    logits: np.ndarray, target: np.ndarray, label_smoothing: float
+    logits: np.ndarray, target: np.ndarray, label_smoothing: float = 0.0
 ) -> np.ndarray:
     """Categorical cross-entropy of softmax(logits), computed from their logarithms."""
     target = target * (1 - label_smoothing) + label_smoothing / target.shape[-1]
@@ -143,7 +145,7 @@ def categorical_crossentropy_from_logits(
 
 
 def categorical_crossentropy_from_logits_gradient(
-    logits: np.ndarray, target: np.ndarray, label_smoothing: float, weights: np.ndarray
+    logits: np.ndarray, target: np.ndarray, label_smoothing: float = 0.0, *, weights: np.ndarray
 ) -> np.ndarray:
     """Gradient of sum(weights * categorical_crossentropy_from_logits): softmax(logits) - target.
 
@@ -156,7 +158,7 @@ def categorical_crossentropy_from_logits_gradient(
 
 
 def sparse_categorical_crossentropy(
-    prediction: np.ndarray, labels: np.ndarray, epsilon: float
+    prediction: np.ndarray, labels: np.ndarray, epsilon: float = 1e-7
 ) -> np.ndarray:
     """-log(p) of the labelled class, p scaled to sum 1 and then limited to [eps, 1 - eps].
 
@@ -167,7 +169,7 @@ def sparse_categorical_crossentropy(
 
 
 def sparse_categorical_crossentropy_gradient(
-    prediction: np.ndarray, labels: np.ndarray, epsilon: float, weights: np.ndarray
+    prediction: np.ndarray, labels: np.ndarray, epsilon: float = 1e-7, *, weights: np.ndarray
 ) -> np.ndarray:
     """Gradient of sum(weights * sparse_categorical_crossentropy): 0 where p was clipped."""
     total = prediction.sum(axis=-1, keepdims=True)
@@ -182,7 +184,7 @@ def sparse_categorical_crossentropy_gradient(
 
 
 def sparse_categorical_crossentropy_from_logits(
-    logits: np.ndarray, labels: np.ndarray, label_smoothing: float
+    logits: np.ndarray, labels: np.ndarray, label_smoothing: float = 0.0
 ) -> np.ndarray:
     """-log of the labelled class's softmax: logits (..., classes), labels (...) from 0.
 
@@ -197,7 +199,7 @@ def sparse_categorical_crossentropy_from_logits(
 
 
 def sparse_categorical_crossentropy_from_logits_gradient(
-    logits: np.ndarray, labels: np.ndarray, label_smoothing: float, weights: np.ndarray
+    logits: np.ndarray, labels: np.ndarray, label_smoothing: float = 0.0, *, weights: np.ndarray
 ) -> np.ndarray:
     """Gradient of sum(weights * sparse_categorical_crossentropy_from_logits)."""
     gradient = np.exp(logits - logits.max(axis=-1, keepdims=True))
