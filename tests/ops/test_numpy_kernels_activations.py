@@ -14,7 +14,7 @@ from specc.backends.numpy.prelude import activations
 ACTIVATIONS = {
     "relu": (functional.relu, (), "y"),
     "leaky_relu": (functional.leaky_relu, (0.2,), "x"),
-    "elu": (functional.elu, (0.7,), "x"),
+    "elu": (functional.elu, (0.7,), "y"),
     "sigmoid": (torch.sigmoid, (), "y"),
     "silu": (functional.silu, (), "x"),
     "tanh": (torch.tanh, (), "y"),

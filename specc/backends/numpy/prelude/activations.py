@@ -28,9 +28,9 @@ def elu(x: np.ndarray, alpha: float) -> np.ndarray:
     return np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))
 
 
-def elu_gradient(dy: np.ndarray, x: np.ndarray, alpha: float) -> np.ndarray:
-    """Gradient of elu from its input x; at 0 it is alpha."""
-    return np.where(x > 0, dy, alpha * np.exp(np.minimum(x, 0)) * dy)
+def elu_gradient(dy: np.ndarray, y: np.ndarray, alpha: float) -> np.ndarray:
+    """Gradient of elu from its result y: alpha * exp(x) is y + alpha."""
+    return np.where(y > 0, dy, dy * (y + alpha))
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
