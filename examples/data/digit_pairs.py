@@ -1,10 +1,11 @@
-"""Makes digit_pairs.npz: pairs of scikit-learn's 8x8 handwritten digits, half of them of the same class.
+"""Makes digit_pairs.npz: pairs of scikit-learn's 8x8 handwritten digits, half of them of the same
+class.
 
     python examples/data/digit_pairs.py
 
-The images are first divided into a training and a test part, so that no image occurs in both; the pairs are then
-drawn inside each part. The draw is made from the raw bits of PCG64, whose stream NumPy guarantees, so everybody who
-runs this gets the same file.
+The images are first divided into a training and a test part, so that no image occurs in both; the
+pairs are then drawn inside each part. The draw is made from the raw bits of PCG64, whose stream
+NumPy guarantees, so everybody who runs this gets the same file.
 """
 
 from __future__ import annotations

@@ -111,9 +111,11 @@ class _Reader:
     def read(self, tree: Mapping) -> DataSpec:
         self.locate(tree, ())
         source = self.source(tree)
-        extra = SOURCES.get(source, ())
-        options, found = read_attributes(f"data from {source}", extra, tree, _SHARED_KEYS)
-        self.diagnostics += found
+        options: dict[str, Any] = {}
+        if source:
+            what = f"data from {source}"
+            options, found = read_attributes(what, SOURCES[source], tree, _SHARED_KEYS)
+            self.diagnostics += found
         references = self.references(tree, "inputs", self.inputs)
         references |= self.references(tree, "targets", self.targets)
         test, test_file = self.test(tree, source)
@@ -141,11 +143,12 @@ class _Reader:
             message = "the data section does not say its source"
             self.fail("E0801", message, tree.span, f"source is one of {', '.join(SOURCES)}")
             return ""
-        name = to_plain(item)
+        name = str(to_plain(item))
         if name not in SOURCES:
             message = f"there is no data source '{name}'"
-            self.fail("E0801", message, item.span, did_you_mean(str(name), SOURCES))
-        return str(name)
+            self.fail("E0801", message, item.span, did_you_mean(name, SOURCES))
+            return ""
+        return name
 
     def mapping(self, tree: Mapping, key: str) -> Mapping | None:
         """The mapping under ``key``; None where it is absent or something else, which is
