@@ -54,7 +54,7 @@ def _add_nodes(
             _add_bodies(drawing, node, prefix, origin)
             continue
         arrows = [_arrow(origin, v) for v in node.inputs if v is not None and id(v) in origin]
-        note = f"{node.op} → {', '.join(str(value.type) for value in node.outputs)}"
+        note = f"{kind_of(node)} → {', '.join(str(value.type) for value in node.outputs)}"
         box = drawing.add(
             Box(f"{prefix}{node.path}", note, "block" if node.bodies else "layer"), arrows
         )
@@ -73,6 +73,13 @@ def _add_bodies(drawing: Drawing, node: Node, prefix: str, origin: dict[int, int
     for outer, source in zip(node.outputs, flowing, strict=False):
         if source is not None and id(source) in origin:
             origin[id(outer)] = origin[id(source)]
+
+
+def kind_of(node: Node) -> str:
+    """What a node is, in the words of the spec: its op, its block, or how often it repeats."""
+    if node.op == "repeat":
+        return f"repeat × {len(node.bodies)}"
+    return node.bodies[0].name if node.bodies else node.op
 
 
 def _arrow(origin: dict[int, int], value: Value) -> tuple[int, str]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from specc.cli import options
+from specc.cli.drawing import kind_of
 from specc.cli.programs import load
 from specc.cli.terminal import console, print_json
 
@@ -56,6 +57,7 @@ class Row:
     """One layer, block or repeat; a block's figures are the sums of what is in it."""
 
     path: str
+    label: str
     kind: str
     depth: int
     shapes: tuple[str, ...]
@@ -121,16 +123,18 @@ def summarize(program: Program) -> Summary:
     return found
 
 
-def _rows(graph: Graph, prefix: str, depth: int, seen: set[str]) -> Iterator[Row]:
+def _rows(graph: Graph, prefix: str, depth: int, seen: set[str], parent: str = "") -> Iterator[Row]:
     from specc.ir.graph import node_bodies
 
     for node in graph.nodes:
         inner = [
             row
             for child, body in node_bodies(node)
-            for row in _rows(body, f"{prefix}{child}.", depth + 1, seen)
+            for row in _rows(body, f"{prefix}{child}.", depth + 1, seen, f"{prefix}{node.path}.")
         ]
-        yield _row(node, prefix, depth, seen, [row for row in inner if row.depth == depth + 1])
+        children = [row for row in inner if row.depth == depth + 1]
+        row = _row(node, prefix, depth, seen, children)
+        yield replace(row, label=row.path.removeprefix(parent))
         yield from inner
 
 
@@ -149,7 +153,8 @@ def _row(node: Node, prefix: str, depth: int, seen: set[str], inner: list[Row]) 
     sizes = (evaluate(product(value.type.shape), {"batch": 1}) for value in node.outputs)
     return Row(
         path=f"{prefix}{node.path}",
-        kind=node.op,
+        label=node.path,
+        kind=kind_of(node),
         depth=depth,
         shapes=tuple(value.type.comment() for value in node.outputs),
         parameters=own + sum(row.parameters for row in inner),
@@ -177,9 +182,14 @@ def _table(found: Summary, depth: float) -> Table:
     table.add_column("FLOPs", justify="right")
     for row in found.rows:
         if row.depth <= depth:
-            name = "  " * row.depth + (row.path.rpartition(".")[2] if row.depth else row.path)
             count = f"{row.parameters:,}" if row.parameters else ""
-            table.add_row(name, row.kind, "\n".join(row.shapes), count, _count(row.flops))
+            table.add_row(
+                "  " * row.depth + row.label,
+                row.kind,
+                "\n".join(row.shapes),
+                count,
+                _count(row.flops),
+            )
     return table
 
 

@@ -43,10 +43,10 @@ def _restyle(style: dict[str, Any], match: re.Match[str]) -> str:
 
 
 def print_diagnostics(diagnostics: Sequence[Diagnostic]) -> None:
-    """All of them on standard error, one empty line between two; nothing if there are none."""
+    """All of them on standard error, each once, an empty line between two."""
     if not diagnostics:
         return
-    text = "\n\n".join(map(styled, diagnostics))
+    text = "\n\n".join(dict.fromkeys(map(styled, diagnostics)))
     click.echo(text, err=True, color=colour_allowed())
 
 
