@@ -1,4 +1,5 @@
-"""Source positions and diagnostics: every way in which a spec can be wrong is one of these, never a traceback."""
+"""Source positions and diagnostics: every way in which a spec can be wrong is one of these, never a
+traceback."""
 
 from __future__ import annotations
 
@@ -90,7 +91,8 @@ def _excerpt(span: Span) -> list[str]:
 
 
 def render(diagnostic: Diagnostic) -> str:
-    """The diagnostic as plain text: ``file:line:col: error[E0101]: message``, the line underlined, notes and help."""
+    """The diagnostic as plain text: ``file:line:col: error[E0101]: message``, the line underlined,
+    notes and help."""
     head = f"{diagnostic.severity}[{diagnostic.code}]: {diagnostic.message}"
     lines = [f"{diagnostic.span}: {head}" if diagnostic.span else head]
     if diagnostic.span:

@@ -11,11 +11,13 @@ from specc.frontend.tree import Comments, Mapping, Scalar, Sequence, Tree, with_
 _GROUPS = frozenset(
     {"includes", "parameters", "inputs", "targets", "blocks", "shared", "layers", "outputs"}
 )
-"""Sections that gather statements: no text of the language stands for them, so they own no comment."""
+"""Sections that gather statements: no text of the language stands for them, so they own no comment.
+"""
 
 
 def attach_comments(tree: Mapping, comments: list[Comment]) -> Mapping:
-    """The tree with each comment at the statement, layer or argument whose line it ends or that follows it."""
+    """The tree with each comment at the statement, layer or argument whose line it ends or that
+    follows it."""
     if not comments:
         return tree
     owners: dict[int, int] = {}
@@ -47,7 +49,8 @@ def attach_comments(tree: Mapping, comments: list[Comment]) -> Mapping:
 
 
 def _find_owners(tree: Tree, owners: dict[int, int], is_body: bool) -> None:
-    """Offset to identity of every node that may own comments; the outermost node of an offset comes first."""
+    """Offset to identity of every node that may own comments; the outermost node of an offset comes
+    first."""
     if isinstance(tree, Sequence):
         for item in tree.items:
             owners.setdefault(item.span.start, id(item))

@@ -20,20 +20,21 @@ class Body:
     """The statements of one scope (the spec, a block, a repeat), gathered as its sections."""
 
     values: Values
-    shared_names: frozenset[str] = frozenset()
+    # Layers that a step may call again: those declared, and those with a name above the step.
+    callable: frozenset[str] = frozenset()
     inputs: list[Tree] = field(default_factory=list)
     shared: list[tuple[Scalar, Tree]] = field(default_factory=list)
     layers: list[Tree] = field(default_factory=list)
     outputs: list[Tree] = field(default_factory=list)
 
     def read_all(self, statements: list[ParseTree[Token]]) -> None:
-        self.shared_names |= {str(s.children[0]) for s in statements if s.data == "layer"}
+        self.callable |= {str(s.children[0]) for s in statements if s.data == "layer"}
         for statement in statements:
             match statement.data:
                 case "body_inputs":
-                    self.inputs += map(self.values.leaf, statement.children)  # type: ignore[arg-type]
+                    self.inputs += map(self.values.leaf, statement.children)
                 case "output":
-                    self.outputs += map(self.values.leaf, statement.children)  # type: ignore[arg-type]
+                    self.outputs += map(self.values.leaf, statement.children)
                 case "layer":
                     self._layer(statement)
                 case "binding":
@@ -42,7 +43,7 @@ class Body:
     def sections(self, span: Span) -> list[tuple[Scalar, Tree]]:
         """The sections that are not empty, in the order in which YAML writes them."""
         shared = Mapping(self.values.unique(self.shared), span)
-        found = [
+        found: list[tuple[str, Tree, object]] = [
             ("inputs", Sequence(tuple(self.inputs), span), self.inputs),
             ("shared", shared, self.shared),
             ("layers", Sequence(tuple(self.layers), span), self.layers),
@@ -51,9 +52,9 @@ class Body:
         return [(Scalar(name, span), tree) for name, tree, given in found if given]
 
     def _layer(self, statement: ParseTree[Token]) -> None:
-        name = self.values.leaf(statement.children[0])  # type: ignore[arg-type]
+        name = self.values.leaf(statement.children[0])
         call = subtree(statement, 1)
-        kind = self.values.leaf(call.children[0])  # type: ignore[arg-type]
+        kind = self.values.leaf(call.children[0])
         signature = self.values.signatures("layers", str(kind.value))
         attributes = self.values.arguments(call, signature)
         self.shared.append((name, Mapping(((kind, attributes),), self.values.span(call))))
@@ -70,29 +71,34 @@ class Body:
         source = self._head(subtree(chain, 0))
         targets: list[Tree] = []
         if statement.children[0] is not None:
-            targets = [self.values.leaf(t) for t in subtree(statement, 0).children]  # type: ignore[arg-type]
+            targets = [self.values.leaf(t) for t in subtree(statement, 0).children]
         for index, step in enumerate(steps):
             is_last = index == len(steps) - 1
-            # The first layer of a chain owns the statement's beginning, so comments above it are the layer's.
+            # The first layer of a chain owns the statement's beginning, so comments above it are
+            # the layer's.
             start = span.start if index == 0 else self.values.span(step).start
             place = Span(span.source, start, self.values.span(step).end)
-            item = self._step(step, place, source if index == 0 else None, targets if is_last else [])
+            item = self._step(
+                step, place, source if index == 0 else None, targets if is_last else []
+            )
             self.layers.append(item)
 
     def _head(self, head: ParseTree[Token]) -> Tree:
         """What a chain starts with, in the form of YAML's ``from``."""
         if head.data == "reference":
-            return self.values.leaf(head.children[0])  # type: ignore[arg-type]
+            return self.values.leaf(head.children[0])
         span = self.values.span(head)
         ports = [subtree(head, i) for i in range(len(head.children))]
         if all(port.data == "port" and port.children[0] is None for port in ports):
-            return Sequence(tuple(self.values.leaf(p.children[1]) for p in ports), span)  # type: ignore[arg-type]
+            return Sequence(tuple(self.values.leaf(p.children[1]) for p in ports), span)
         entries: list[tuple[Scalar, Tree]] = []
         for port in ports:
-            wires = [self.values.leaf(token) for token in port.children[1:]]  # type: ignore[arg-type]
-            wire = wires[0] if port.data == "port" else Sequence(tuple(wires), self.values.span(port))
+            wires = [self.values.leaf(token) for token in port.children[1:]]
+            wire = (
+                wires[0] if port.data == "port" else Sequence(tuple(wires), self.values.span(port))
+            )
             if port.children[0] is not None:
-                key = self.values.leaf(port.children[0])  # type: ignore[arg-type]
+                key = self.values.leaf(port.children[0])
             elif not entries:
                 key = Scalar("input", wires[0].span)
             else:
@@ -106,13 +112,16 @@ class Body:
         self, step: ParseTree[Token], span: Span, source: Tree | None, targets: list[Tree]
     ) -> Tree:
         call = subtree(step, 0)
-        name = None if step.children[1] is None else self.values.leaf(step.children[1])  # type: ignore[arg-type]
+        name = None if step.children[1] is None else self.values.leaf(step.children[1])
         if len(targets) == 1 and name is None:
             assert isinstance(targets[0], Scalar)
             name, targets = targets[0], []
-        what = self._repeat(call) if call.data == "repeat" else self._call(call)
-        entries = [] if name is None else [(Scalar("name", name.span), name)]
-        entries += what
+        entries: list[tuple[Scalar, Tree]] = (
+            [] if name is None else [(Scalar("name", name.span), name)]
+        )
+        entries += self._repeat(call) if call.data == "repeat" else self._call(call)
+        if name is not None:
+            self.callable |= {str(name.value)}
         if source is not None:
             entries.append((Scalar("from", source.span), source))
         if targets:
@@ -124,11 +133,11 @@ class Body:
         return Mapping(tuple(entries), span)
 
     def _call(self, call: ParseTree[Token]) -> list[tuple[Scalar, Tree]]:
-        kind = self.values.leaf(call.children[0])  # type: ignore[arg-type]
+        kind = self.values.leaf(call.children[0])
         name = str(kind.value)
-        if name in self.shared_names:
+        if name in self.callable:
             if call.children[1] is not None:
-                message = f"'{name}' is a declared layer, which has its attributes already"
+                message = f"'{name}' is a layer defined above, which has its attributes already"
                 self.values.report("E0210", message, self.values.span(call), f"write | {name}")
             return [(Scalar("layer", kind.span), kind)]
         if name in self.values.blocks:
@@ -145,9 +154,9 @@ class Body:
             (Scalar("times", self.values.span(times)), self.values.value(times))
         ]
         if index is not None:
-            leaf = self.values.leaf(index)  # type: ignore[arg-type]
+            leaf = self.values.leaf(index)
             entries.append((Scalar("index", leaf.span), leaf))
-        inner = Body(self.values, self.shared_names)
+        inner = Body(self.values, self.callable)
         inner.read_all(statements_of(body))
         entries += inner.sections(self.values.span(body))
         keyword = Span(span.source, span.start, span.start + len("repeat"))
@@ -161,7 +170,7 @@ def statements_of(body: ParseTree[Token]) -> list[ParseTree[Token]]:
 
 def read_block(statement: ParseTree[Token], values: Values) -> tuple[Scalar, Mapping]:
     """The name and the body of a ``block`` statement."""
-    name = values.leaf(statement.children[0])  # type: ignore[arg-type]
+    name = values.leaf(statement.children[0])
     body = subtree(statement, 2)
     entries: list[tuple[Scalar, Tree]] = []
     if statement.children[1] is not None:
@@ -177,7 +186,7 @@ def read_block(statement: ParseTree[Token], values: Values) -> tuple[Scalar, Map
 
 def formal(node: ParseTree[Token], values: Values) -> tuple[Scalar, Tree]:
     """A parameter with its default, null where there is none."""
-    name = values.leaf(node.children[0])  # type: ignore[arg-type]
+    name = values.leaf(node.children[0])
     if node.children[1] is None:
         return name, Scalar(None, name.span)
     return name, values.value(subtree(node, 1))

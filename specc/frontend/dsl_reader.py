@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from specc.diagnostics import Note, Source, SpecError, Span
+from specc.diagnostics import Note, Source, Span, SpecError
 from specc.frontend.dsl_comments import attach_comments
 from specc.frontend.dsl_layers import Body, formal, read_block, statements_of
 from specc.frontend.dsl_values import Values
@@ -28,9 +28,10 @@ def read_dsl(
 ) -> Mapping:
     """The located tree of a text in the language.
 
-    ``signatures`` names positional arguments; ``include`` is asked for the blocks of included files, whose names
-    would otherwise be taken for ops. Raises SpecError with all that is wrong: E0201 to E0204 where the text does not
-    parse, E0205 to E0211 for statements that mean nothing, E0301 and E0305 for broken expressions.
+    ``signatures`` names positional arguments; ``include`` is asked for the blocks of included
+    files, whose names would otherwise be taken for ops. Raises SpecError with all that is wrong:
+    E0201 to E0204 where the text does not parse, E0205 to E0211 for statements that mean nothing,
+    E0301 and E0305 for broken expressions.
     """
     source = check_characters(source)
     parsed = parse_file(source)
@@ -110,7 +111,7 @@ class _SpecReader:
             self.values.blocks[str(key.value)] = names
 
     def _text(self, statement: ParseTree[Token]) -> Scalar:
-        leaf = self.values.leaf(statement.children[0])  # type: ignore[arg-type]
+        leaf = self.values.leaf(statement.children[0])
         return Scalar(read_text(str(leaf.value), leaf.span), leaf.span)
 
     def _keyword(self, name: str, statement: ParseTree[Token]) -> Scalar:
@@ -135,13 +136,13 @@ class _SpecReader:
         self.gathered.setdefault(section, []).append(entry)
 
     def _header(self, statement: ParseTree[Token]) -> None:
-        version, name = map(self.values.leaf, statement.children)  # type: ignore[arg-type]
+        version, name = map(self.values.leaf, statement.children)
         number = read_number(str(version.value), version.span)
         self._once(self._keyword("specc", statement), Scalar(number, version.span))
         self._once(Scalar("name", name.span), name)
 
     def _setting(self, statement: ParseTree[Token]) -> None:
-        key, leaf = map(self.values.leaf, statement.children)  # type: ignore[arg-type]
+        key, leaf = map(self.values.leaf, statement.children)
         text = str(leaf.value)
         value: str | int | float = text
         if text.startswith('"'):
@@ -154,10 +155,11 @@ class _SpecReader:
         self.includes.append(self._text(statement))
 
     def _declared_value(self, statement: ParseTree[Token]) -> tuple[Scalar, Tree]:
-        """``image: float[8, 8, 1]`` as name and ``{shape, dtype}``; float, the default, is left out."""
-        name = self.values.leaf(statement.children[0])  # type: ignore[arg-type]
+        """``image: float[8, 8, 1]`` as name and ``{shape, dtype}``; float, the default, is left
+        out."""
+        name = self.values.leaf(statement.children[0])
         node = subtree(statement, 1)
-        dtype = self.values.leaf(node.children[0])  # type: ignore[arg-type]
+        dtype = self.values.leaf(node.children[0])
         span = self.values.span(node)
         dims = [subtree(node, i) for i, c in enumerate(node.children) if i and c is not None]
         shape = Sequence(tuple(self.values.value(dim, words=True) for dim in dims), span)
@@ -173,8 +175,8 @@ class _SpecReader:
 
     def _data(self, statement: ParseTree[Token]) -> None:
         key = self._keyword("data", statement)
-        source = self.values.leaf(statement.children[0])  # type: ignore[arg-type]
-        first = [(Scalar("source", source.span), source)]
+        source = self.values.leaf(statement.children[0])
+        first: list[tuple[Scalar, Tree]] = [(Scalar("source", source.span), source)]
         entries = self._settings(statement, list(statements_of(statement)), first)
         self._once(key, Mapping(entries, self.values.span(statement)))
 
@@ -188,7 +190,7 @@ class _SpecReader:
         entries: list[tuple[Scalar, Tree]] = list(first or [])
         losses: list[Tree] = []
         for node in nodes:
-            key = self.values.leaf(node.children[0])  # type: ignore[arg-type]
+            key = self.values.leaf(node.children[0])
             value = self._setting_value(str(key.value), node)
             if key.value == "loss" and statement.data == "training":
                 losses.append(value)
@@ -197,7 +199,9 @@ class _SpecReader:
             entries.append((key, value))
         if len(losses) > 1:
             span = Span(self.values.source, losses[0].span.start, losses[-1].span.end)
-            entries = [(k, Sequence(tuple(losses), span) if k.value == "loss" else v) for k, v in entries]
+            entries = [
+                (k, Sequence(tuple(losses), span) if k.value == "loss" else v) for k, v in entries
+            ]
         return self.values.unique(entries)
 
     def _setting_value(self, name: str, node: ParseTree[Token]) -> Tree:
@@ -210,7 +214,7 @@ class _SpecReader:
         span = self.values.span(subtree(node, 1))
         named = [a for a in arguments if a.children[0] is not None]
         if len(named) == len(arguments):
-            keys = [self.values.leaf(a.children[0]) for a in arguments]  # type: ignore[arg-type]
+            keys = [self.values.leaf(a.children[0]) for a in arguments]
             pairs = list(zip(keys, map(read, arguments), strict=True))
             return Mapping(self.values.unique(pairs), span)
         if named:

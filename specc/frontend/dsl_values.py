@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from specc.diagnostics import Diagnostic, Note, Source, SpecError, Span
+from specc.diagnostics import Diagnostic, Note, Source, Span, SpecError
 from specc.frontend.expression_reader import (
     arguments_of,
     read_expression,
@@ -31,8 +31,8 @@ def _unknown(kind: str) -> Signature | None:
 class Values:
     """What reading a value needs to know, and the errors found so far.
 
-    A bare word is a parameter in a layer's attributes; in training and data, where words name values and columns, it
-    is a parameter only if ``parameters`` has it.
+    A bare word is a parameter in a layer's attributes; in training and data, where words name
+    values and columns, it is a parameter only if ``parameters`` has it.
     """
 
     source: Source
@@ -47,9 +47,9 @@ class Values:
     def span(self, node: ParseTree[Token]) -> Span:
         return span_of(node, self.locate)
 
-    def leaf(self, token: Token | str) -> Scalar:
-        """A name or keyword as a located text."""
-        assert not isinstance(token, str) or hasattr(token, "start_pos")
+    def leaf(self, token: ParseTree[Token] | Token | None) -> Scalar:
+        """A name or keyword, which the grammar says stands here, as a located text."""
+        assert isinstance(token, str)
         return Scalar(str(token), token_span(self.source, token))
 
     def report(
@@ -57,11 +57,10 @@ class Values:
     ) -> None:
         self.diagnostics.append(Diagnostic(code, message, span, notes, help_text))
 
-    def value(
-        self, node: ParseTree[Token], family: Family = _unknown, words: bool = False
-    ) -> Tree:
-        """An attribute's value. ``family`` knows the calls that may stand here, ``words`` says that bare words are
-        texts unless they name a parameter. An error is reported, and null stands for the value."""
+    def value(self, node: ParseTree[Token], family: Family = _unknown, words: bool = False) -> Tree:
+        """An attribute's value. ``family`` knows the calls that may stand here, ``words`` says that
+        bare words are texts unless they name a parameter. An error is reported, and null stands for
+        the value."""
         try:
             return self._value(node, family, words)
         except SpecError as error:
@@ -82,7 +81,7 @@ class Values:
             case "mapping":
                 return self._mapping(node, words)
             case "apply" if self._is_call(node, family):
-                kind = self.leaf(node.children[0])  # type: ignore[arg-type]
+                kind = self.leaf(node.children[0])
                 signature = family(str(kind.value))
                 return Mapping(((kind, self.arguments(node, signature, words)),), span)
         return from_expression(read_expression(node, self.locate))
@@ -99,7 +98,7 @@ class Values:
             if child is None:
                 continue
             pair = subtree(node, index)
-            key = self.leaf(pair.children[0])  # type: ignore[arg-type]
+            key = self.leaf(pair.children[0])
             if str(key.value).startswith('"'):
                 key = Scalar(read_text(str(key.value), key.span), key.span)
             entries.append((key, self.value(subtree(pair, 1), words=words)))
@@ -128,10 +127,10 @@ class Values:
     ) -> Mapping:
         """The arguments of ``kind(...)`` by name.
 
-        ``names`` are those of positional arguments, by default the signature's. Where neither is known the kind is
-        wrong, which a later step reports: positions stand in for names.
+        ``names`` are those of positional arguments, by default the signature's. Where neither is
+        known the kind is wrong, which a later step reports: positions stand in for names.
         """
-        kind = self.leaf(call.children[0])  # type: ignore[arg-type]
+        kind = self.leaf(call.children[0])
         if names is None and signature is not None:
             names = signature.names
         entries: list[tuple[Scalar, Tree]] = []

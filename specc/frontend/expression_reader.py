@@ -6,7 +6,7 @@ import json
 import math
 from typing import TYPE_CHECKING, cast
 
-from specc.diagnostics import Diagnostic, SpecError, Span
+from specc.diagnostics import Diagnostic, Span, SpecError
 from specc.frontend.expressions import (
     MAX_DEPTH,
     MAX_MAGNITUDE,
@@ -34,8 +34,8 @@ MAX_DIGITS = 40
 
 
 def read_expression(node: Tree[Token], locate: Locate, depth: int = 0) -> Expression:
-    """The expression of a parse tree. Raises SpecError for what only a whole attribute may be (E0301), a number out
-    of range or too much nesting (E0305)."""
+    """The expression of a parse tree. Raises SpecError for what only a whole attribute may be
+    (E0301), a number out of range or too much nesting (E0305)."""
     span = span_of(node, locate)
     if depth >= MAX_DEPTH:
         message = f"the expression is nested more than {MAX_DEPTH} deep"
@@ -67,8 +67,7 @@ def read_expression(node: Tree[Token], locate: Locate, depth: int = 0) -> Expres
             return IfElse(child(0), child(1), child(2), span=span)
         case "apply":
             arguments = tuple(
-                read_expression(value, locate, depth + 1)
-                for value in _positional(node, locate)
+                read_expression(value, locate, depth + 1) for value in _positional(node, locate)
             )
             return Call(token, arguments, span=span)
         case "list":
@@ -102,7 +101,9 @@ def arguments_of(node: Tree[Token], index: int = 1) -> list[tuple[Token | None, 
 def _positional(node: Tree[Token], locate: Locate) -> list[Tree[Token]]:
     for keyword, value in arguments_of(node):
         if keyword is not None:
-            message = f"the functions of expressions take no names, and this one is given '{keyword}'"
+            message = (
+                f"the functions of expressions take no names, and this one is given '{keyword}'"
+            )
             raise SpecError(Diagnostic("E0301", message, span_of(value, locate)))
     return [value for _, value in arguments_of(node)]
 
@@ -126,7 +127,9 @@ def read_number(token: str, span: Span) -> int | float:
 
 
 def read_text(token: str, span: Span) -> str:
-    """The value of a STRING token, whose escapes are JSON's; E0206 for one that JSON does not have."""
+    """The value of a STRING token, whose escapes are JSON's; E0206 for one that JSON does
+    not have.
+    """
     try:
         value: str = json.loads(token, strict=False)
         value.encode("utf-8")

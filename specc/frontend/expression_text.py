@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 
 from specc.frontend.expressions import (
     Binary,
@@ -82,6 +83,10 @@ def number_text(value: int | float) -> str:
     return repr(value)
 
 
+_UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+
+
 def quote(text: str) -> str:
-    """A text in double quotes, with JSON's escapes, as the language reads it back."""
-    return json.dumps(text, ensure_ascii=False)
+    """A text in double quotes, with escapes that the language and YAML both read."""
+    quoted = json.dumps(text, ensure_ascii=False)
+    return _UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", quoted)

@@ -1,8 +1,8 @@
 """Expressions over parameters: what ``$width`` and ``${width * 2 ** i}`` mean.
 
-Arithmetic, comparison, ``if a then b else c`` and a handful of functions. An expression is a small tree that this
-module walks itself: nothing is handed to Python's own evaluation, and the cost of every operation is bounded, so
-a spec from a stranger is safe to compile.
+Arithmetic, comparison, ``if a then b else c`` and a handful of functions. An expression is a small
+tree that this module walks itself: nothing is handed to Python's own evaluation, and the cost of
+every operation is bounded, so a spec from a stranger is safe to compile.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from specc.diagnostics import Diagnostic, SpecError, Span, did_you_mean
+from specc.diagnostics import Diagnostic, Span, SpecError, did_you_mean
 
 Value: TypeAlias = "int | float | bool | str | list[Value] | None"
 """What an expression evaluates to."""
@@ -28,7 +28,8 @@ MAX_DEPTH = 100
 
 @dataclass(frozen=True, kw_only=True)
 class Expression:
-    """The base of all nodes; two expressions are equal when they read the same, wherever they stand."""
+    """The base of all nodes; two expressions are equal when they read the same, wherever they
+    stand."""
 
     span: Span = field(compare=False, repr=False)
 
@@ -68,7 +69,9 @@ class Unary(Expression):
 
 @dataclass(frozen=True)
 class Binary(Expression):
-    """``+ - * / // % **``, and ``and``, ``or`` (which do not evaluate the right side without need)."""
+    """``+ - * / // % **``, and ``and``, ``or`` (which do not evaluate the right side
+    without need).
+    """
 
     operator: str
     left: Expression
@@ -120,7 +123,8 @@ FUNCTIONS: dict[str, Function] = {
     "round": Function(1, 1, round),
     "sqrt": Function(1, 1, math.sqrt),
 }
-"""The functions by name. ``max`` and ``min`` take numbers or one list; ``round`` rounds halves to even."""
+"""The functions by name. ``max`` and ``min`` take numbers or one list; ``round`` rounds halves to
+even."""
 
 _ARITHMETIC: dict[str, Callable[[float, float], float]] = {
     "+": operator.add,
@@ -170,8 +174,9 @@ def names(expression: Expression) -> frozenset[str]:
 def evaluate(expression: Expression, environment: Mapping[str, Value]) -> Value:
     """The value under ``environment`` (parameter name to value).
 
-    Raises SpecError, always with the span of the part at fault: E0302 for an unknown name, E0303 for an
-    operation that its operands do not allow, E0304 for a division by zero, E0305 for a result out of bounds.
+    Raises SpecError, always with the span of the part at fault: E0302 for an unknown name, E0303
+    for an operation that its operands do not allow, E0304 for a division by zero, E0305 for a
+    result out of bounds.
     """
     match expression:
         case Number(value=value) | String(value=value) | Boolean(value=value):
@@ -209,9 +214,7 @@ def evaluate(expression: Expression, environment: Mapping[str, Value]) -> Value:
     raise TypeError(f"not an expression: {expression!r}")
 
 
-def _fail(
-    code: str, expression: Expression, message: str, suggestion: str = ""
-) -> SpecError:
+def _fail(code: str, expression: Expression, message: str, suggestion: str = "") -> SpecError:
     return SpecError(Diagnostic(code, message, expression.span, help=suggestion))
 
 
@@ -316,7 +319,8 @@ def _call(expression: Expression, name: str, arguments: list[Value]) -> Value:
         raise _fail("E0305", expression, f"'{name}' of an infinite number") from None
 
 
-# --- parsing ---------------------------------------------------------------------------------------------------
+# --- parsing --------------------------------------------------------------------------------------
+# -------------
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z_0-9]*")
 _INTEGER = re.compile(r"[0-9]{1,18}")
@@ -327,17 +331,20 @@ RESERVED = frozenset(
 
 
 def parse_expression(text: str, span: Span) -> Expression:
-    """The expression that ``text`` holds; ``span`` is the stretch of the source where that text stands.
+    """The expression that ``text`` holds; ``span`` is the stretch of the source where that text
+    stands.
 
-    Where the source holds ``text`` literally within ``span``, each node gets its own place; otherwise (a YAML
-    string with escapes) all get ``span``. Raises SpecError with E0301 when the text is no expression.
+    Where the source holds ``text`` literally within ``span``, each node gets its own place;
+    otherwise (a YAML string with escapes) all get ``span``. Raises SpecError with E0301 when the
+    text is no expression.
     """
     offset = span.source.text.find(text, span.start, span.end)
 
     def locate(start: int, end: int) -> Span:
         return span if offset < 0 else Span(span.source, offset + start, offset + end)
 
-    # Most expressions are one name: these need no parser, which takes longer to load than the rest of the front end.
+    # Most expressions are one name: these need no parser, which takes longer to load than the rest
+    # of the front end.
     name = text.strip()
     start = text.find(name)
     if _NAME.fullmatch(name) and name not in RESERVED:

@@ -29,7 +29,8 @@ def _cache_file() -> str | None:
 
 @cache
 def grammar() -> Lark:
-    """The parser of the grammar. Its table is computed once and cached, for that takes longer than any spec."""
+    """The parser of the grammar. Its table is computed once and cached, for that takes longer than
+    any spec."""
     from lark import Lark
 
     return Lark(

@@ -1,6 +1,7 @@
 """Included files: blocks and parameters that several specs share.
 
-Only files inside the spec's own folder can be included, so that a spec from a stranger reads nothing else.
+Only files inside the spec's own folder can be included, so that a spec from a stranger reads
+nothing else.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from specc.diagnostics import Diagnostic, Note, SpecError, Span, did_you_mean
+from specc.diagnostics import Diagnostic, Note, Span, SpecError, did_you_mean
 from specc.frontend.sources import SUFFIXES
 from specc.frontend.tree import SECTIONS, Mapping, Scalar, Sequence, Tree
 
@@ -20,12 +21,15 @@ _MERGED = ("parameters", "blocks")
 _IGNORED = ("specc", "name", "includes")
 
 ReadFile = Callable[[Path, str, Callable[[Scalar], Mapping]], Mapping]
-"""Reads one file without its includes, given its path, its name for messages and how to read what it includes."""
+"""Reads one file without its includes, given its path, its name for messages and how to read what
+it includes."""
 
 
 @dataclass
 class Includes:
-    """The files of one spec. ``read`` reads a single file; ``folder`` bounds what may be included."""
+    """The files of one spec. ``read`` reads a single file; ``folder`` bounds what may be
+    included.
+    """
 
     folder: Path
     read: ReadFile
@@ -54,7 +58,9 @@ class Includes:
                 raise SpecError(Diagnostic("E0006", message, leaf.span))
             inner = (*chain, target)
             try:
-                tree = self.read(target, shown, lambda each: self._included(each, target, shown, inner))
+                tree = self.read(
+                    target, shown, lambda each: self._included(each, target, shown, inner)
+                )
             except SpecError as error:
                 raise _at_include(error, leaf.span) from None
             self._refuse_sections(tree)
@@ -62,11 +68,14 @@ class Includes:
         return self.trees[target]
 
     def _locate(self, leaf: Scalar, path: Path, name: str) -> tuple[Path, str]:
-        """The file that is meant and its name for messages. Raises E0006 for one outside the folder."""
+        """The file that is meant and its name for messages. Raises E0006 for one outside the
+        folder."""
         text = leaf.value
         if not isinstance(text, str) or not text or "\0" in text:
             message = "an include is the name of a file"
-            raise SpecError(Diagnostic("E0006", message, leaf.span, help=f'e.g. "blocks{SUFFIXES[-1]}"'))
+            raise SpecError(
+                Diagnostic("E0006", message, leaf.span, help=f'e.g. "blocks{SUFFIXES[-1]}"')
+            )
         folder = self.folder.resolve()
         try:
             target = (path.parent / text).resolve()
@@ -114,7 +123,9 @@ class Includes:
 
 
 def _at_include(error: SpecError, span: Span) -> SpecError:
-    """The errors of an included file; one that has no place (a missing file) stands at the include."""
+    """The errors of an included file; one that has no place (a missing file) stands at the
+    include.
+    """
     return SpecError(replace(d, span=d.span or span) for d in error.diagnostics)
 
 

@@ -1,4 +1,5 @@
-"""The first half of reading the language: characters to tokens, newlines to statement ends, comments aside."""
+"""The first half of reading the language: characters to tokens, newlines to statement ends,
+comments aside."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from specc.diagnostics import Diagnostic, Note, Source, SpecError, Span
+from specc.diagnostics import Diagnostic, Note, Source, Span, SpecError
 from specc.frontend.grammar import grammar
 
 if TYPE_CHECKING:
@@ -47,12 +48,13 @@ def lex(source: Source) -> tuple[list[Token], list[Diagnostic]]:
     """All tokens. A character that starts none is reported, blanked and passed over."""
     from lark import UnexpectedCharacters
 
-    text, diagnostics = source.text, []
+    text = source.text
+    diagnostics: list[Diagnostic] = []
     while True:
         try:
             return list(grammar().lex(text)), diagnostics
         except UnexpectedCharacters as error:
-            start = error.pos_in_stream
+            start = error.pos_in_stream or 0
             string = _UNCLOSED_STRING.match(text, start)
             end = string.end() if string else start + 1
             diagnostics.append(_bad_character(Span(source, start, end), text[start]))
@@ -90,8 +92,9 @@ class _Layout:
     raw: list[Token]
     tokens: list[Token] = field(default_factory=list)
     comments: list[Comment] = field(default_factory=list)
-    # The open brackets: position in ``raw``, and what newlines and braces mean within. In "flow" a newline means
-    # nothing, in "body" and "settings" it ends a statement, and braces within the latter two are "body" and "flow".
+    # The open brackets: position in ``raw``, and what newlines and braces mean within. In "flow" a
+    # newline means nothing, in "body" and "settings" it ends a statement, and braces within the
+    # latter two are "body" and "flow".
     open: list[tuple[int, str]] = field(default_factory=list)
     statement_start: int = 0
 
@@ -118,7 +121,8 @@ class _Layout:
             start = start_of(token) + match.start()
             line_start = self.source.text.rfind("\n", 0, start) + 1
             own_line = not self.source.text[line_start:start].strip()
-            self.comments.append(Comment(match[0][1:].strip(), start, own_line))
+            text = match[0][1:].removeprefix(" ").rstrip()
+            self.comments.append(Comment(text, start, own_line))
 
     def _mode(self) -> str:
         return self.open[-1][1] if self.open else "body"
@@ -161,7 +165,8 @@ class _Layout:
         self.open.pop()
 
     def _never_closed(self, end: int) -> _Broken:
-        """The innermost open bracket; the rest of its line is left out, so that later lines are still read."""
+        """The innermost open bracket; the rest of its line is left out, so that later lines are
+        still read."""
         index, mode = self.open[-1]
         opener = self.raw[index]
         symbol = SYMBOLS[_OPENERS[opener.type]]
@@ -190,5 +195,3 @@ def lay_out(
             tokens = tokens[: broken.first] + tokens[broken.last + 1 :]
         else:
             return layout.tokens, layout.comments
-
-

@@ -1,7 +1,8 @@
-"""From the text of the language to Lark's parse tree, with every syntax error of a file as a diagnostic.
+"""From the text of the language to Lark's parse tree, with every syntax error of a file as a
+diagnostic.
 
-Lark's LALR automaton is fed token by token, so an error can be described in words, and parsing goes on at the next
-statement.
+Lark's LALR automaton is fed token by token, so an error can be described in words, and parsing goes
+on at the next statement.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from specc.diagnostics import Diagnostic, Source, SpecError, Span
+from specc.diagnostics import Diagnostic, Source, Span, SpecError
 from specc.frontend.grammar import grammar
 from specc.frontend.layout import MAX_ERRORS, SYMBOLS, Comment, lay_out, lex, span_of, start_of
 
@@ -32,7 +33,8 @@ class Parsed:
 
 
 def parse_file(source: Source) -> Parsed:
-    """Parses a whole ``.specc`` text. Errors are collected; the tree holds the statements without one."""
+    """Parses a whole ``.specc`` text. Errors are collected; the tree holds the statements without
+    one."""
     from lark import UnexpectedToken
 
     tokens, diagnostics = lex(source)
@@ -51,12 +53,14 @@ def parse_file(source: Source) -> Parsed:
                 span = _error_span(source, token)
                 diagnostics.append(Diagnostic("E0201", problem, span, help=help_text))
             index = _resynchronise(automaton, tokens, index)
-    tree = automaton.feed_eof() if index >= len(tokens) else None
+    tree = _finish(automaton) if index >= len(tokens) else None
     return Parsed(tree, comments, diagnostics)
 
 
-def parse_expression_tree(text: str, locate: Locate) -> Tree[Token] | Token:
-    """The parse tree of one expression. Raises SpecError with E0301, its place found by ``locate``."""
+def parse_expression_tree(text: str, locate: Locate) -> Tree[Token]:
+    """The parse tree of one expression. Raises SpecError with E0301, its place found by
+    ``locate``.
+    """
     from lark import UnexpectedToken
 
     source = Source("", text)
@@ -68,7 +72,9 @@ def parse_expression_tree(text: str, locate: Locate) -> Tree[Token] | Token:
     comment = next((t for t in tokens if t.type == "NEWLINE" and "#" in t), None)
     if comment is not None:
         at = start_of(comment)
-        raise SpecError(Diagnostic("E0301", "'#' has no meaning in an expression", locate(at, at + 1)))
+        raise SpecError(
+            Diagnostic("E0301", "'#' has no meaning in an expression", locate(at, at + 1))
+        )
     tokens = [token for token in tokens if token.type != "NEWLINE"]
     automaton = grammar().parse_interactive("", start="expr")
     for index in range(len(tokens)):
@@ -80,7 +86,7 @@ def parse_expression_tree(text: str, locate: Locate) -> Tree[Token] | Token:
             span = locate(start_of(token), token.end_pos or 0)
             raise SpecError(Diagnostic("E0301", message, span, help=help_text)) from None
     try:
-        return automaton.feed_eof()
+        return _finish(automaton)
     except UnexpectedToken:
         after = f" after '{tokens[-1]}'" if tokens else ""
         message = f"expected {_expected(automaton)}{after}, found the end of the expression"
@@ -88,8 +94,14 @@ def parse_expression_tree(text: str, locate: Locate) -> Tree[Token] | Token:
         raise SpecError(Diagnostic("E0301", message, locate(start, len(text)))) from None
 
 
-# Words that open a statement; where one is followed by one of these tokens, it is a value's name.
-_NAME_FOLLOWERS = frozenset({"EQUAL", "COMMA", "VBAR", "NEWLINE"})
+def _finish(automaton: InteractiveParser) -> Tree[Token]:
+    # Lark leaves these methods of its interactive parser untyped.
+    tree: Tree[Token] = automaton.feed_eof()  # type: ignore[no-untyped-call]
+    return tree
+
+
+# Where a word that opens statements is followed by one of these tokens, it is a value's name.
+_NAME_FOLLOWERS = frozenset({"COMMA", "VBAR", "NEWLINE"})
 
 
 def _actions(automaton: InteractiveParser, state: object) -> dict[str, tuple[object, object]]:
@@ -104,14 +116,16 @@ def _soften_keyword(automaton: InteractiveParser, tokens: Sequence[Token], index
         return token
     actions = _actions(automaton, automaton.parser_state.position)
     following = tokens[index + 1].type if index + 1 < len(tokens) else ""
-    names_a_value = "OUTPUT" in actions and following in _NAME_FOLLOWERS
+    names_a_value = following == "EQUAL" or ("OUTPUT" in actions and following in _NAME_FOLLOWERS)
     if token.type in actions and not names_a_value:
         return token
     return token.update(type="NAME")
 
 
 def _at_statement_start(automaton: InteractiveParser, state: object) -> bool:
-    """Whether a statement or an entry of a settings body may begin in that state of the automaton."""
+    """Whether a statement or an entry of a settings body may begin in that state of the
+    automaton.
+    """
     from lark.parsers.lalr_analysis import Shift
 
     actions = _actions(automaton, state)
@@ -139,15 +153,14 @@ def _error_span(source: Source, token: Token) -> Span:
     return Span(source, span.start, span.start + 1) if token.type == "NEWLINE" else span
 
 
-# --- messages --------------------------------------------------------------------------------------------------
+# --- messages
+# --------------------------------------------------------------------------------------------------
 
 _OPERATORS = frozenset({"PLUS", "MINUS", "MULTIPLY", "POWER", "COMPARE", "AND", "OR", "NOT"})
 _VALUE_STARTS = frozenset({"NUMBER", "STRING", "NAME"})
 
 
-def _describe(
-    automaton: InteractiveParser, tokens: Sequence[Token], index: int
-) -> tuple[str, str]:
+def _describe(automaton: InteractiveParser, tokens: Sequence[Token], index: int) -> tuple[str, str]:
     """What is wrong with the token, in words, and what to do about it."""
     token = tokens[index]
     previous = tokens[index - 1] if index else None
@@ -172,7 +185,7 @@ def _hint(automaton: InteractiveParser, token: Token, previous: Token | None) ->
 
 def _expected(automaton: InteractiveParser) -> str:
     """The tokens that could stand here, in the user's words."""
-    accepted = set(automaton.accepts())
+    accepted = set(automaton.accepts())  # type: ignore[no-untyped-call]
     if "OUTPUT" in accepted:
         return "a statement"
     words: list[str] = []

@@ -15,11 +15,11 @@ from specc.frontend.tree import Mapping, Scalar
 
 
 def read_spec(path: str | os.PathLike[str], sets: Dict[str, str] | None = None) -> Mapping:
-    """The located tree of a spec file with the blocks and parameters of its includes, and with ``sets`` (dotted path
-    to value, as the command line's ``--set`` gives them) in place.
+    """The located tree of a spec file with the blocks and parameters of its includes, and with
+    ``sets`` (dotted path to value, as the command line's ``--set`` gives them) in place.
 
-    Raises SpecError with every mistake found: E00xx for files, E01xx for YAML, E02xx for the language, E03xx for
-    expressions. What the tree means is checked by later steps.
+    Raises SpecError with every mistake found: E00xx for files, E01xx for YAML, E02xx for the
+    language, E03xx for expressions. What the tree means is checked by later steps.
     """
     file = Path(path)
     tree = Includes(file.parent, _read_file).spec(file, str(path))
@@ -27,8 +27,8 @@ def read_spec(path: str | os.PathLike[str], sets: Dict[str, str] | None = None) 
 
 
 def read_tree(path: str | os.PathLike[str]) -> Mapping:
-    """The located tree of one file as it is written: includes are read (the language needs their names) but not
-    merged. For conversion and formatting."""
+    """The located tree of one file as it is written: includes are read (the language needs their
+    names) but not merged. For conversion and formatting."""
     file = Path(path)
     includes = Includes(file.parent, _read_file)
     return includes.single(file, str(path))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping as Dict
 from dataclasses import replace
 
-from specc.diagnostics import Diagnostic, Source, SpecError, Span, did_you_mean, nearest
+from specc.diagnostics import Diagnostic, Source, Span, SpecError, did_you_mean, nearest
 from specc.frontend.tree import SECTIONS, Mapping, Scalar, Sequence, Tree
 
 LAYER_KEYS = ("name", "from", "outputs", "with")
@@ -15,9 +15,10 @@ LAYER_KEYS = ("name", "from", "outputs", "with")
 def apply_sets(tree: Mapping, sets: Dict[str, str]) -> Mapping:
     """The tree with each value of ``sets`` at its path.
 
-    A path goes through mappings by key and through lists by position, or by the name (or default name) of a layer,
-    whose attributes stand right below it: ``training.optimizer.adam.learning_rate``, ``layers.conv1.filters``. A
-    value is read as YAML. A last key that is new is added. Raises SpecError: E0010 for a path that leads nowhere.
+    A path goes through mappings by key and through lists by position, or by the name (or default
+    name) of a layer, whose attributes stand right below it:
+    ``training.optimizer.adam.learning_rate``, ``layers.conv1.filters``. A value is read as YAML. A
+    last key that is new is added. Raises SpecError: E0010 for a path that leads nowhere.
     """
     diagnostics: list[Diagnostic] = []
     for path, value in sets.items():
@@ -35,7 +36,9 @@ def _apply(tree: Mapping, path: str, text: str) -> Mapping:
 
     source = Source("--set", f"{path}: {text}")
     segments = path.split(".")
-    if "\n" in source.text or not all(s.replace("@", "_").replace("-", "_").isidentifier() or s.isdigit() for s in segments):
+    if "\n" in source.text or not all(
+        s.replace("@", "_").replace("-", "_").isidentifier() or s.isdigit() for s in segments
+    ):
         message = f"'{path}' is not a path"
         help_text = "a path is names with dots between them, as in training.epochs"
         raise SpecError(Diagnostic("E0010", message, help=help_text))
@@ -95,7 +98,10 @@ class _Setter:
         if tree.key(first) is None:
             return self._new_key(tree, segments, done)
         entries = tuple(
-            (key, self.replaced(value, segments[1:], (*done, first)) if key.value == first else value)
+            (
+                key,
+                self.replaced(value, segments[1:], (*done, first)) if key.value == first else value,
+            )
             for key, value in tree.entries
         )
         return replace(tree, entries=entries)
@@ -110,8 +116,10 @@ class _Setter:
             )
             return replace(tree, entries=entries)
         fixed = {(): SECTIONS, ("parameters",): tree.keys()}.get(done)
-        if len(segments) > 1 or (fixed is not None and first not in fixed):
-            raise self._unknown(first, done, fixed if fixed is not None else tree.keys())
+        if len(segments) > 1:
+            raise self._unknown(first, done, tree.keys())
+        if fixed is not None and first not in fixed:
+            raise self._unknown(first, done, fixed)
         return replace(tree, entries=(*tree.entries, (Scalar(first, self.span), self.value)))
 
     def _unknown(self, name: str, done: tuple[str, ...], choices: object) -> SpecError:
@@ -130,12 +138,13 @@ def _is_layer(tree: Mapping, done: tuple[str, ...]) -> bool:
 
 
 def _kind(tree: Mapping) -> str | None:
-    kinds = [name for name in tree.keys() if name not in LAYER_KEYS]
+    kinds = [str(key.value) for key, _ in tree.entries if key.value not in LAYER_KEYS]
     return kinds[0] if len(kinds) == 1 else None
 
 
 def item_names(layers: Sequence) -> list[str]:
-    """The name of each layer of a list: its own, or its kind, counted from the second on (``dense_2``)."""
+    """The name of each layer of a list: its own, or its kind, counted from the second on
+    (``dense_2``)."""
     counts: dict[str, int] = {}
     names: list[str] = []
     for item in layers.items:

@@ -1,4 +1,5 @@
-"""What the arguments of a call are called, from the registries: ``conv2d(32, 3)`` is filters and kernel_size."""
+"""What the arguments of a call are called, from the registries: ``conv2d(32, 3)`` is filters and
+kernel_size."""
 
 from __future__ import annotations
 
@@ -11,8 +12,9 @@ from typing import Any
 class Signature:
     """Attribute names in positional order.
 
-    ``families`` says, for attributes whose value is itself a call (``learning_rate=cosine(1e-3, 100)``), where that
-    call's signature is found; ``wires`` are the attributes that name values of the network.
+    ``families`` says, for attributes whose value is itself a call (``learning_rate=cosine(1e-3,
+    100)``), where that call's signature is found; ``wires`` are the attributes that name values of
+    the network.
     """
 
     names: tuple[str, ...]
@@ -25,8 +27,8 @@ Family = Callable[[str], Signature | None]
 """From the kind of a call to its signature; None for an unknown kind."""
 
 Signatures = Callable[[str, str], Signature | None]
-"""From where a call stands (``layers``, ``loss``, ``optimizer``, ``metrics``, ``clip`` or ``prepare``) and its kind
-to its signature."""
+"""From where a call stands (``layers``, ``loss``, ``optimizer``, ``metrics``, ``clip`` or
+``prepare``) and its kind to its signature."""
 
 
 def registered(section: str, kind: str) -> Signature | None:

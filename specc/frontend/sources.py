@@ -5,19 +5,21 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from specc.diagnostics import Diagnostic, Source, SpecError, Span
+from specc.diagnostics import Diagnostic, Source, Span, SpecError
 
 MAX_SIZE = 1_000_000
 """A spec file of more bytes is refused."""
 
-_BAD_CHARACTER = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+_BAD_CHARACTER = re.compile(
+    "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
+)
 
 
 def load_source(path: Path, name: str | None = None) -> Source:
     """The text of a file, which messages call ``name`` (the path, if not given).
 
-    Raises SpecError: E0001 for a file that cannot be read, E0002 for one that is too large, E0003 for one that is
-    not UTF-8, E0004 for a character that no spec can have.
+    Raises SpecError: E0001 for a file that cannot be read, E0002 for one that is too large, E0003
+    for one that is not UTF-8, E0004 for a character that no spec can have.
     """
     name = name or str(path)
     try:
@@ -57,7 +59,8 @@ def normalize_newlines(text: str) -> str:
 
 
 def check_characters(source: Source) -> Source:
-    """The source without byte order mark and carriage returns. Raises SpecError (E0004) for control characters."""
+    """The source without byte order mark and carriage returns. Raises SpecError (E0004) for control
+    characters."""
     text = normalize_newlines(source.text.removeprefix("\ufeff"))
     if text != source.text:
         source = Source(source.name, text)

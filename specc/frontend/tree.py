@@ -1,7 +1,7 @@
 """The located tree: what both front ends produce and every later step reads.
 
-It has the shape of the YAML form. The language (.specc) parses to the same tree, so the rest of the compiler
-knows one form only.
+It has the shape of the YAML form. The language (.specc) parses to the same tree, so the rest of the
+compiler knows one form only.
 """
 
 from __future__ import annotations
@@ -12,20 +12,13 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from specc.diagnostics import Span
-from specc.frontend.expressions import (
-    Boolean,
-    Expression,
-    ListExpression,
-    Null,
-    Number,
-    String,
-)
+from specc.frontend.expressions import Boolean, Expression, ListExpression, Null, Number, String
 
 
 @dataclass(frozen=True)
 class Comments:
-    """Comment lines before a node, the comment at the end of its line, and comment lines after the last entry of a
-    body, all without the '#'.
+    """Comment lines before a node, the comment at the end of its line, and comment lines after the
+    last entry of a body, all without the '#'.
 
     They stand at keys of mappings and items of sequences; ``end`` stands at the container.
     """
@@ -89,8 +82,8 @@ def to_plain(tree: Tree) -> Any:
 
 
 def from_expression(expression: Expression) -> Tree:
-    """The tree of a value written as an expression: a literal is its value, a list is a sequence, anything else
-    stays an expression that is evaluated later."""
+    """The tree of a value written as an expression: a literal is its value, a list is a sequence,
+    anything else stays an expression that is evaluated later."""
     match expression:
         case Number(value=value) | String(value=value) | Boolean(value=value):
             return Scalar(value, expression.span)
@@ -101,7 +94,7 @@ def from_expression(expression: Expression) -> Tree:
     return Scalar(expression, expression.span)
 
 
-_AnyTree = TypeVar("_AnyTree", Scalar, Sequence, Mapping)
+_AnyTree = TypeVar("_AnyTree", bound=Tree)
 
 
 def with_comments(tree: _AnyTree, comments: Comments) -> _AnyTree:
@@ -109,8 +102,33 @@ def with_comments(tree: _AnyTree, comments: Comments) -> _AnyTree:
     return dataclasses.replace(tree, comments=comments) if comments else tree
 
 
+def has_comments(tree: Tree) -> bool:
+    """Whether the node or anything below it has a comment."""
+    if tree.comments:
+        return True
+    if isinstance(tree, Scalar):
+        return False
+    if isinstance(tree, Sequence):
+        return any(map(has_comments, tree.items))
+    return any(key.comments or has_comments(value) for key, value in tree.entries)
+
+
 SECTIONS = (
-    "specc", "name", "conventions", "layout", "dtype", "seed", "includes", "parameters", "inputs", "targets",
-    "blocks", "shared", "layers", "outputs", "training", "data",
-)  # fmt: skip
+    "specc",
+    "name",
+    "conventions",
+    "layout",
+    "dtype",
+    "seed",
+    "includes",
+    "parameters",
+    "inputs",
+    "targets",
+    "blocks",
+    "shared",
+    "layers",
+    "outputs",
+    "training",
+    "data",
+)
 """The sections of a spec in the order in which they are written."""

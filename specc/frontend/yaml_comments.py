@@ -1,4 +1,5 @@
-"""Which comment of a YAML text belongs to which node: YAML's parsers drop them, so the text is scanned for them."""
+"""Which comment of a YAML text belongs to which node: YAML's parsers drop them, so the text is
+scanned for them."""
 
 from __future__ import annotations
 
@@ -15,8 +16,8 @@ END = -1
 def comments_by_position(source: Source, events: list[Any]) -> dict[int, Comments]:
     """Comments by the offset of the key or list item that they belong to.
 
-    A comment at the end of a line belongs to the first key or item of that line, one with a line of its own to the
-    next key or item; what follows the last one stands as ``end`` at END.
+    A comment at the end of a line belongs to the first key or item of that line, one with a line of
+    its own to the next key or item; what follows the last one stands as ``end`` at END.
     """
     owners = _owners(events)
     before: dict[int, list[str]] = {}
@@ -42,6 +43,18 @@ def comments_by_position(source: Source, events: list[Any]) -> dict[int, Comment
     return result
 
 
+def start_of(event: Any) -> int:
+    """The offset at which an event of PyYAML starts."""
+    start: int = event.start_mark.index
+    return start
+
+
+def end_of(event: Any) -> int:
+    """The offset at which an event of PyYAML ends."""
+    end: int = event.end_mark.index
+    return end
+
+
 def _owners(events: list[Any]) -> list[int]:
     """The offsets of all keys of mappings and items of lists, in order."""
     from yaml import CollectionEndEvent, MappingStartEvent, NodeEvent, SequenceStartEvent
@@ -57,7 +70,7 @@ def _owners(events: list[Any]) -> list[int]:
                 is_mapping, is_owner = stack[-1]
                 stack[-1] = (is_mapping, not is_owner if is_mapping else True)
                 if is_owner:
-                    owners.append(event.start_mark.index)
+                    owners.append(start_of(event))
             if isinstance(event, MappingStartEvent | SequenceStartEvent):
                 stack.append((isinstance(event, MappingStartEvent), True))
     return sorted(set(owners))
@@ -67,7 +80,7 @@ def _comments(source: Source, events: list[Any]) -> list[tuple[int, str]]:
     """Offset and text of each comment: a '#' after white space that no scalar covers."""
     from yaml import ScalarEvent
 
-    scalars = [(e.start_mark.index, e.end_mark.index) for e in events if isinstance(e, ScalarEvent)]
+    scalars = [(start_of(e), end_of(e)) for e in events if isinstance(e, ScalarEvent)]
     starts = [start for start, _ in scalars]
     found: list[tuple[int, str]] = []
     text = source.text

@@ -49,7 +49,9 @@ _CAUSES: tuple[tuple[str, str, str], ...] = (
 
 
 def explain(source: Source, error: Any) -> Diagnostic:
-    """The diagnostic for a ``yaml.MarkedYAMLError``: E0102 for an unquoted expression, else E0101."""
+    """The diagnostic for a ``yaml.MarkedYAMLError``: E0102 for an unquoted expression, else
+    E0101.
+    """
     at = min(error.problem_mark.index if error.problem_mark else 0, len(source.text))
     problem = error.problem or ""
     context_at = error.context_mark.index if error.context_mark else None
@@ -82,7 +84,7 @@ def _unquoted_expression(source: Source, at: int) -> Diagnostic | None:
         text = source.text[span.start : span.end]
         return Diagnostic(
             "E0102",
-            "within [ ] or { } an expression has to be quoted, for YAML reads its braces as a mapping",
+            "within [ ] or { } an expression has to be quoted: YAML reads its braces as a mapping",
             span,
             help=f'write "{text}"',
         )
@@ -127,7 +129,9 @@ def _misplaced_colon(source: Source, at: int, problem: str) -> Diagnostic | None
         return None
     text = source.line(above)
     start = at - column + 1
-    this_line = _place(source, start + len(source.line(line_number)) - len(source.line(line_number).lstrip()))
+    this_line = _place(
+        source, start + len(source.line(line_number)) - len(source.line(line_number).lstrip())
+    )
     if ":" not in text:
         line_above = source.text.rfind(text.strip(), 0, start)
         where = Span(source, line_above, line_above + len(text.strip()))

@@ -1,8 +1,9 @@
 """The YAML form of a spec: text to located tree.
 
-PyYAML gives the events (which know their places); this module gives them their meaning by the core schema of YAML 1.2,
-where PyYAML follows 1.1: ``1e-3`` is a number, ``no`` is a word and ``017`` is 17. What a spec has no use for (tags,
-merge keys, several documents) is refused, and so are duplicate keys, which PyYAML drops silently.
+PyYAML gives the events (which know their places); this module gives them their meaning by the core
+schema of YAML 1.2, where PyYAML follows 1.1: ``1e-3`` is a number, ``no`` is a word and ``017`` is
+17. What a spec has no use for (tags, merge keys, several documents) is refused, and so are
+duplicate keys, which PyYAML drops silently.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from specc.diagnostics import Diagnostic, Note, Source, SpecError, Span
+from specc.diagnostics import Diagnostic, Note, Source, Span, SpecError
 from specc.frontend.expressions import MAX_MAGNITUDE, parse_expression
 from specc.frontend.sources import check_characters
 from specc.frontend.tree import (
@@ -24,7 +25,7 @@ from specc.frontend.tree import (
     from_expression,
     with_comments,
 )
-from specc.frontend.yaml_comments import END, comments_by_position
+from specc.frontend.yaml_comments import END, comments_by_position, end_of, start_of
 
 MAX_DEPTH = 64
 """Mappings and lists nested deeper than this are refused."""
@@ -40,7 +41,11 @@ _WORDS: dict[str, bool | float | None] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
-    **{sign + word: float(sign + "inf") for sign in ("", "+", "-") for word in (".inf", ".Inf", ".INF")},
+    **{
+        sign + word: float(sign + "inf")
+        for sign in ("", "+", "-")
+        for word in (".inf", ".Inf", ".INF")
+    },
     **dict.fromkeys((".nan", ".NaN", ".NAN"), float("nan")),
 }
 _PARAMETER = re.compile(r"\$[A-Za-z_][A-Za-z_0-9]*")
@@ -50,8 +55,9 @@ _LOOKS_LIKE_EXPRESSION = re.compile(r"\$[A-Za-z_{]")
 def read_yaml(source: Source) -> Mapping:
     """The located tree of a YAML text.
 
-    Raises SpecError with all that is wrong: E0101 (and E0102 for an unquoted ``${...}``) where the text is no YAML,
-    which ends the reading; E0103 to E0108 for YAML that no spec may use, E0301 for a broken expression.
+    Raises SpecError with all that is wrong: E0101 (and E0102 for an unquoted ``${...}``) where the
+    text is no YAML, which ends the reading; E0103 to E0108 for YAML that no spec may use, E0301 for
+    a broken expression.
     """
     source = check_characters(source)
     events = _events(source)
@@ -68,8 +74,8 @@ def read_yaml(source: Source) -> Mapping:
 
 
 def resolve(text: str) -> str | int | float | bool | None:
-    """The value of a plain scalar under the core schema of YAML 1.2. Raises OverflowError for a number that neither
-    an integer up to 2 ** 64 nor a float64 holds."""
+    """The value of a plain scalar under the core schema of YAML 1.2. Raises OverflowError for a
+    number that neither an integer up to 2 ** 64 nor a float64 holds."""
     if text in _WORDS:
         return _WORDS[text]
     if text[0] not in "-+.0123456789":
@@ -101,7 +107,7 @@ def _events(source: Source) -> list[Any]:
             depth += isinstance(event, yaml.CollectionStartEvent)
             depth -= isinstance(event, yaml.CollectionEndEvent)
             if depth > MAX_DEPTH:
-                at = event.start_mark.index
+                at = start_of(event)
                 message = f"mappings and lists are nested more than {MAX_DEPTH} deep"
                 raise SpecError(Diagnostic("E0107", message, Span(source, at, at + 1)))
             events.append(event)
@@ -147,7 +153,7 @@ class _Reader:
         return with_comments(root, self.comments[END]) if END in self.comments else root
 
     def _span(self, event: Any) -> Span:
-        return Span(self.source, event.start_mark.index, event.end_mark.index)
+        return Span(self.source, start_of(event), end_of(event))
 
     def _report(
         self, code: str, message: str, span: Span, help_text: str = "", *notes: Note
@@ -237,18 +243,22 @@ class _Reader:
         return Mapping(tuple(entries), self._close(event))
 
     def _close(self, start: Any) -> Span:
-        """Passes over the end event; the span of a block ends with its last line that says something."""
+        """Passes over the end event; the span of a block ends with its last line that says
+        something."""
         end = self.events[self.index]
         self.index += 1
-        begin, stop = start.start_mark.index, end.end_mark.index
+        begin, stop = start_of(start), end_of(end)
         text = self.source.text[begin:stop]
-        return Span(self.source, begin, begin + len(text.rstrip()) if start.flow_style is False else stop)
+        return Span(
+            self.source, begin, begin + len(text.rstrip()) if start.flow_style is False else stop
+        )
 
     def _comments(self, event: Any) -> Comments:
-        return self.comments.pop(event.start_mark.index, Comments())
+        return self.comments.pop(start_of(event), Comments())
 
     def _key(self) -> Scalar | None:
-        """The key as it is written: every key is a name, so ``no`` and ``1`` are too. None for what is no key."""
+        """The key as it is written: every key is a name, so ``no`` and ``1`` are too. None for what
+        is no key."""
         from yaml import ScalarEvent
 
         event = self.events[self.index]
@@ -259,7 +269,9 @@ class _Reader:
         span = self._span(event)
         if event.value == "<<" and not event.style:
             message = "merge keys ('<<') are not a part of YAML 1.2"
-            self._report("E0106", message, span, "write the entries out, or use a block with parameters")
+            self._report(
+                "E0106", message, span, "write the entries out, or use a block with parameters"
+            )
         elif event.value == "" and not event.style:
             self._report("E0103", "the name before ':' is missing", span)
         comments = self._comments(event)
@@ -288,7 +300,8 @@ class _Reader:
 
 
 def read_dollars(text: str, span: Span) -> Tree:
-    """A text with a dollar sign: ``$name``, ``${expression}``, or a text in which ``$$`` stands for ``$``.
+    """A text with a dollar sign: ``$name``, ``${expression}``, or a text in which ``$$`` stands for
+    ``$``.
 
     Raises SpecError: E0301 for a broken expression, E0306 for one that is only a part of the text.
     """
