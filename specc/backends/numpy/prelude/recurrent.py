@@ -123,14 +123,15 @@ def lstm_gradient(
     valid = None if mask is None else time_major(mask[..., None], reverse)
     into, keep, candidate, out = np.moveaxis(gates.reshape(length, batch, 4, units), 2, 0)
     # How the gates' inputs act on c (the first three) and on h (the last), and how c acts on h.
-    slopes = (gates * (1 - gates)).reshape(length, batch, 4, units)
-    slopes[:, :, 0] *= candidate
-    slopes[:, :, 1] *= cell[:-1]
-    slopes[:, :, 2] = into * (1 - candidate * candidate)
-    slopes[:, :, 3] *= squashed
+    slopes = gates * (1 - gates)
+    by_gate = slopes.reshape(length, batch, 4, units)
+    by_gate[:, :, 0] *= candidate
+    by_gate[:, :, 1] *= cell[:-1]
+    by_gate[:, :, 2] = into * (1 - candidate * candidate)
+    by_gate[:, :, 3] *= squashed
     cell_slope = out * (1 - squashed * squashed)
     if valid is not None:
-        slopes *= valid[:, :, None]
+        slopes *= valid
         cell_slope *= valid
         keep = np.where(valid, keep, 1)
     d_hidden = np.zeros_like(hidden[0]) if d_h is None else d_h
@@ -143,12 +144,11 @@ def lstm_gradient(
         if d_outputs is not None:
             d_hidden = d_hidden + d_outputs[t]
         d_cell = d_cell + d_hidden * cell_slope[t]
-        np.multiply(d_cell[:, None], slopes[t, :, :3], out=d_gates[t, :, :3])
-        np.multiply(d_hidden, slopes[t, :, 3], out=d_gates[t, :, 3])
+        np.concatenate([d_cell, d_cell, d_cell, d_hidden], axis=1, out=d_gates[t])
+        d_gates[t] *= slopes[t]
         d_cell = d_cell * keep[t]
-        d_before = d_gates[t].reshape(batch, -1) @ to_hidden
+        d_before = d_gates[t] @ to_hidden
         d_hidden = d_before if valid is None else d_before + d_hidden * ~valid[t]
-    d_gates = d_gates.reshape(length, batch, 4 * units)
     dx = batch_major(project_steps(d_gates, kernel.T, None), reverse)
     dkernel = step_kernel_gradient(steps, d_gates)
     drecurrent_kernel = step_kernel_gradient(hidden[:-1], d_gates)
