@@ -46,3 +46,19 @@ def compile_spec(
     """
     program, _ = load_program(path, sets)
     return compile_program(program, backend, only)
+
+
+def resolve_spec(
+    path: str | Path, sets: Mapping[str, str] | None = None, form: str = "yaml"
+) -> str:
+    """The spec with every default written out, as YAML or ("specc") in the language.
+
+    Raises SpecError.
+    """
+    from specc.frontend.build import build_program
+    from specc.frontend.formatter import to_dsl, to_yaml
+    from specc.frontend.resolve import resolve
+
+    tree = load_tree(path, sets)
+    program, _ = build_program(tree, str(path))
+    return (to_yaml if form == "yaml" else to_dsl)(resolve(tree, program))

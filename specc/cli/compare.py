@@ -73,12 +73,15 @@ def command(
     from specc.runner.experiment import Experiment
     from specc.runner.report import html_report
 
+    chosen = backends or options.CORE_BACKENDS
+    if len(chosen) < 2 and not lock_step:
+        raise click.UsageError("name two backends at least: one has nothing to be compared with")
     if lock_step and report is not None:
         raise click.UsageError("--report shows a free-running comparison: leave out --lock-step")
     with tempfile.TemporaryDirectory() as scratch:
         experiment = Experiment.prepare(
             spec,
-            dict.fromkeys(backends or options.CORE_BACKENDS, keep or Path(scratch)),
+            dict.fromkeys(chosen, keep or Path(scratch)),
             sets=sets,
             dtype=dtype,
             samples=samples,

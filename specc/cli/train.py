@@ -91,11 +91,11 @@ def command(
 def _write_run(
     folder: Path, spec: Path, sets: Mapping[str, str], experiment: Experiment, trained: Trained
 ) -> None:
-    from specc.compiler import resolve
+    from specc.compiler import resolve_spec
     from specc.runner import run_folder
 
     program = experiment.program
-    (folder / run_folder.SPEC).write_text(resolve(spec, sets), encoding="utf-8")
+    (folder / run_folder.SPEC).write_text(resolve_spec(spec, sets), encoding="utf-8")
     run_folder.write_json(folder / run_folder.FITTED, experiment.dataset.fitted)
     run_folder.write_json(folder / run_folder.HISTORY, trained.history)
     run_folder.write_json(
@@ -118,10 +118,7 @@ def _write_run(
 
 
 def _report(
-    experiment: Experiment,
-    trained: Mapping[str, Trained],
-    files: Mapping[str, Path],
-    as_json: bool,
+    experiment: Experiment, trained: Mapping[str, Trained], files: Mapping[str, Path], as_json: bool
 ) -> None:
     from specc.runner.comparison import number
     from specc.runner.measure import worst

@@ -112,6 +112,7 @@ class Worker:
                 "E1002",
                 f"{self.path} failed on {self.backend}: {error['kind']}: {error['message']}",
                 notes=tuple(Note(line) for line in lines[-12:]),
+                help="please report it, with the spec if you may, unless it says what to do",
             )
         )
 

@@ -197,13 +197,22 @@ def _take_over_streams() -> tuple[BinaryIO, BinaryIO]:
 
 
 def _describe(error: Exception) -> dict[str, str]:
+    """What failed, told from the generated file on: how it was loaded is of no interest."""
+    inside = error.__traceback__
+    while inside is not None and not _is_generated(inside.tb_frame.f_code.co_filename):
+        inside = inside.tb_next
+    told = traceback.format_exception(type(error), error, inside or error.__traceback__)
     missing = (error.name or "") if isinstance(error, ModuleNotFoundError) else ""
     return {
         "kind": type(error).__name__,
         "message": str(error),
         "missing": missing,
-        "traceback": traceback.format_exc(),
+        "traceback": "".join(told),
     }
+
+
+def _is_generated(filename: str) -> bool:
+    return filename != __file__ and not filename.startswith("<")
 
 
 def main() -> None:

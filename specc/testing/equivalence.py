@@ -39,11 +39,7 @@ def assert_equivalent(
     path = Path(spec)
     with tempfile.TemporaryDirectory() as folder:
         experiment = Experiment.prepare(
-            path,
-            dict.fromkeys(backends, Path(folder)),
-            sets=sets,
-            dtype=dtype,
-            samples=samples,
+            path, dict.fromkeys(backends, Path(folder)), sets=sets, dtype=dtype, samples=samples
         )
         settings = Settings(experiment.batch_size, steps, dtype, tolerance, experiment.indifferent)
         found = compare(experiment.sources, experiment.parts["train"], settings)

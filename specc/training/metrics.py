@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from specc.ir.types import TensorType
-from specc.ops.attributes import Attribute, Integer, Text
+from specc.ops.attributes import Attribute, Integer, Optional, Text
 
 
 class Metric:
@@ -16,8 +16,15 @@ class Metric:
 
     kind: ClassVar[str]
     attributes: ClassVar[tuple[Attribute, ...]] = (
-        Attribute("prediction", Text(), None, "The output that is judged; that of the first loss."),
-        Attribute("target", Text(), None, "The target it is judged by; that of the first loss."),
+        Attribute(
+            "prediction",
+            Optional(Text()),
+            None,
+            "The output that is judged; that of the first loss.",
+        ),
+        Attribute(
+            "target", Optional(Text()), None, "The target it is judged by; that of the first loss."
+        ),
     )
 
     @classmethod
