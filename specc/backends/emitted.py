@@ -24,3 +24,12 @@ metric_values: Callable[..., dict[str, Any]]
 learning_rate: Callable[[int], float]
 clip_gradients: Callable[[list[Any]], list[Any]]
 initial_parameters: Callable[[int], dict[str, Any]]
+forward: Callable[..., Any]
+forward_backward: Callable[..., Any]
+
+# Defined in the fixed part of each backend.
+Trainer: Any
+build: Callable[..., Any]
+get_parameters: Callable[..., dict[str, Any]]
+set_parameters: Callable[..., None]
+predict: Callable[..., dict[str, Any]]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from specc import __version__
-from specc.backends.prelude import Prelude, import_lines, names_in
+from specc.backends.prelude import Prelude, import_lines, names_in, without_annotations
 from specc.backends.writer import format_source, literal
 from specc.ir.graph import Program, Value
 
@@ -37,7 +37,7 @@ class SourceFile:
     def add(self, section: str, text: str) -> None:
         """Appends emitted source to a section; what it refers to in the prelude comes along."""
         if text.strip():
-            self.pieces.setdefault(section, []).append(text.strip("\n"))
+            self.pieces.setdefault(section, []).append(without_annotations(text.strip("\n")))
             self.wanted |= names_in(text)
 
     def want(self, names: Iterable[str]) -> None:

@@ -98,6 +98,7 @@ class ModuleEmitter:
         self.program, self.lower = program, lower
         self.weights: dict[str, dict[str, Weight]] = {}
         self.where: dict[str, str] = {}  # parameter path -> expression below ``model``
+        self.tensors: dict[str, int] = {}  # parameter path -> how many framework tensors hold it
         self.prelude: set[str] = set()
         self._skeletons: dict[int, Skeleton] = {}
         self._class_of: dict[int, BlockClass] = {}
@@ -163,7 +164,7 @@ class ModuleEmitter:
         expression = render(form.expression, fields)
         targets = node.outputs
         inlines = len(targets) == 1 and targets[0].internal and readers.get(id(targets[0]), 0) == 1
-        if inlines and node.op != "transpose":
+        if inlines:
             inlined[id(targets[0])] = expression
             return
         target = ", ".join(names.of(value) for value in targets)
@@ -208,15 +209,19 @@ class ModuleEmitter:
         given = [inlined.get(id(v)) or names.of(v) for v in node.inputs if v is not None]
         targets = [names.of(value) for value in node.outputs]
         if not repeat:
-            call = f"self.{attribute}({', '.join(given + needs)})"
+            call = f"self.{attribute}({', '.join(given + self.passed(needs))})"
             result.lines.append(Line(", ".join(targets), call, node.outputs[0]))
             return
         block = names.fresh("block")
         state = targets[: len(given)]
         result.lines.append(Line(", ".join(state), ", ".join(given)))
-        call = f"{block}({', '.join(state + needs)})"
+        call = f"{block}({', '.join(state + self.passed(needs))})"
         loop = (f"for {block} in self.{attribute}:", call)
         result.lines.append(Line(", ".join(targets), "", node.outputs[0], loop))
+
+    def passed(self, needs: list[str]) -> list[str]:
+        """What the call of a block hands on of its surroundings."""
+        return needs
 
     def _records(
         self, graph: Graph, names: Names, inlined: dict[int, str]
@@ -414,6 +419,16 @@ class ModuleEmitter:
                 for weight in module.weights if module else ():
                     path = f"{prefix}{node.layer}.{weight.parameter}"
                     self.where[path] = f"{model}.{attribute}.{weight.attributes[0]}"
+                    self.tensors[path] = len(weight.attributes)
+
+    def trained(self) -> list[str]:
+        """The path of every tensor that is trained, in the order of the graph."""
+        return [
+            path
+            for path, parameter in self.program.graph.parameters()
+            if parameter.trainable
+            for _ in range(self.tensors[path])
+        ]
 
 
 def _values(graph: Graph) -> list[Value]:

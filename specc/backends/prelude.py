@@ -42,7 +42,7 @@ class Prelude:
             if name in found:
                 continue
             source = self.definitions[name]
-            text = select(source.text, features)
+            text = without_annotations(select(source.text, features))
             found[name] = Definition(name, text, source.section, source.order)
             waiting += [used for used in names_in(text) if used in self.definitions]
         return sorted(found.values(), key=lambda definition: definition.order)
@@ -111,6 +111,38 @@ def _first_line(node: ast.stmt, lines: list[str]) -> int:
     while start and lines[start - 1].startswith("#"):
         start -= 1
     return start
+
+
+def without_annotations(text: str) -> str:
+    """A definition without the type annotations of its arguments and results, which readers do not need."""
+    cuts: list[tuple[int, int]] = []
+    starts = [0]
+    for line in text.splitlines(keepends=True):
+        starts.append(starts[-1] + len(line.encode()))
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef):
+            arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+            for each in arguments:
+                if each.annotation is not None and each.annotation.end_lineno is not None:
+                    start = starts[each.lineno - 1] + each.col_offset + len(each.arg.encode())
+                    end = starts[each.annotation.end_lineno - 1] + (
+                        each.annotation.end_col_offset or 0
+                    )
+                    cuts.append((start, end))
+            if node.returns is not None and node.returns.end_lineno is not None:
+                end = starts[node.returns.end_lineno - 1] + (node.returns.end_col_offset or 0)
+                start = starts[node.returns.lineno - 1] + node.returns.col_offset
+                cuts.append((text.encode().rindex(b"->", 0, start), end))
+        elif isinstance(node, ast.AnnAssign) and node.value is not None:
+            start = starts[(node.target.end_lineno or 1) - 1] + (node.target.end_col_offset or 0)
+            end = starts[(node.annotation.end_lineno or 1) - 1] + (
+                node.annotation.end_col_offset or 0
+            )
+            cuts.append((start, end))
+    data = text.encode()
+    for start, end in sorted(cuts, reverse=True):
+        data = data[:start] + data[end:]
+    return data.decode()
 
 
 def names_in(text: str) -> set[str]:

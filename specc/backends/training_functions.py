@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from specc.backends.files import SourceFile
@@ -12,7 +12,8 @@ from specc.ops.base import Form, Weight
 from specc.ops.registry import OPS
 from specc.training.initial_values import emit_initial_parameters
 from specc.training.metrics import METRICS
-from specc.training.optimizers import emit_optimizer
+from specc.training.clipping import emit_clipping
+from specc.training.emit_optimizer import emit_optimizer
 
 Lower = Callable[[Node], Form]
 
@@ -24,7 +25,7 @@ class Dialect:
     backend: str
     # Penalties of a parameter, as templates over {w}.
     penalties: Mapping[str, str]
-    # Parameters of apply(), and what the model's call takes of them.
+    # Parameters of apply(); "" where the backend writes its own forward function.
     apply_parameters: str
     reserved: frozenset[str]
 
@@ -39,9 +40,12 @@ class TrainingWriter:
         lower: Lower,
         needs: tuple[str, ...],
         where: Mapping[str, str],
+        trained: Sequence[str],
     ) -> None:
         self.program, self.dialect, self.lower = program, dialect, lower
         self.needs, self.where = needs, where
+        # The path of each trained tensor of the framework, in the order of the optimizer's list.
+        self.trained = trained
 
     def features(self) -> set[str]:
         """What decides about optional lines of the prelude."""
@@ -49,7 +53,7 @@ class TrainingWriter:
         parameters = [parameter for _, parameter in program.graph.parameters()]
         found = {program.conventions}
         found |= {"random"} if has_random(program.graph) else set()
-        found |= {"statistics"} if any(not p.trainable for p in parameters) else set()
+        found.add("statistics" if any(not p.trainable for p in parameters) else "stateless")
         if training is not None:
             found.add("shuffle" if training.shuffle else "ordered")
             found |= {"clip"} if training.clip else set()
@@ -58,7 +62,8 @@ class TrainingWriter:
 
     def write(self, file: SourceFile, only: str) -> None:
         """Adds every function that the program has, and what the prelude brings for it."""
-        file.add("model", self.apply())
+        if self.dialect.apply_parameters:
+            file.add("model", self.apply())
         file.add("model", self.to_outputs())
         source, names = emit_initial_parameters(self.program.graph.parameters())
         file.add("reproducibility", source)
@@ -71,11 +76,11 @@ class TrainingWriter:
         file.add("losses and metrics", self.total_loss())
         file.add("losses and metrics", self.metric_values())
         training = self.program.training
-        text, used = emit_optimizer(
-            training.optimizer, training.clip, self.program, self.dialect.backend
-        )
+        text, used = emit_optimizer(training.optimizer, self.dialect.backend, self.trained)
         file.add("optimizer and schedule", text)
         file.want(used)
+        if training.clip:
+            file.add("optimizer and schedule", emit_clipping(training.clip, self.dialect.backend))
         file.want({"trace", "Trainer", "loss_and_gradients", "main", "__main__"})
 
     def apply(self) -> str:
@@ -125,9 +130,7 @@ class TrainingWriter:
         ]
         terms = [self._loss(loss, names) for loss in self.program.training.losses]
         terms += penalty_terms(self.program.graph, self.where, self.dialect.penalties)
-        lines.append(f"    loss = {terms[0]}")
-        lines += [f"    loss += {term}" for term in terms[1:]]
-        return "\n".join([*lines, "    return loss"])
+        return "\n".join([*lines, f"    return {' + '.join(terms)}"])
 
     def _loss(self, loss: Loss, names: Names) -> str:
         target = f"targets[{literal(loss.target.name)}]"
@@ -153,10 +156,7 @@ class TrainingWriter:
                 *map(literal, literals),
             ]
             entries.append(f"{literal(metric.name)}: {function}({', '.join(arguments)})")
-        lines = [
-            "def metric_values(raw, targets):",
-            '    """{metric: one value per sample}."""',
-        ]
+        lines = ["def metric_values(raw, targets):", '    """{metric: one value per sample}."""']
         if entries:
             lines.append("    outputs = to_outputs(raw)")
         return "\n".join([*lines, f"    return {{{', '.join(entries)}}}"])

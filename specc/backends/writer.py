@@ -19,6 +19,8 @@ from typing import Any
 from specc.ir.graph import Value
 
 LINE_LENGTH = 100
+# The project's own settings, so that generated files pass its checks wherever they lie.
+FORMAT = (f"--line-length={LINE_LENGTH}", "--config=format.skip-magic-trailing-comma=true")
 _FIELD = re.compile(r"\{(\w+)\}")
 _TAKEN = frozenset(keyword.kwlist) | frozenset(dir(builtins)) | {"self", "match", "case", "type"}
 
@@ -44,7 +46,7 @@ class Names:
         base = re.sub(r"\W", "_", wanted) or "value"
         if base[0].isdigit():
             base = f"_{base}"
-        name, count = base, 1
+        name, count = base, 0
         while name in self._taken:
             count += 1
             name = f"{base}_{count}"
@@ -90,14 +92,7 @@ def mangle(name: str, reserved: frozenset[str]) -> str:
 def format_source(text: str) -> str:
     """The text as ``ruff format`` writes it."""
     result = subprocess.run(
-        [
-            _ruff(),
-            "format",
-            "--isolated",
-            f"--line-length={LINE_LENGTH}",
-            "--stdin-filename=x.py",
-            "-",
-        ],
+        [_ruff(), "format", "--isolated", *FORMAT, "--stdin-filename=x.py", "-"],
         input=text,
         capture_output=True,
         text=True,

@@ -107,7 +107,6 @@ class Elu(Activation):
     """``x`` where positive, else ``alpha * (exp(x) - 1)`` (Clevert et al., 2015)."""
 
     kind = "elu"
-    keeps = "x"
     literals = ("alpha",)
     attributes = (Attribute("alpha", Number(0), 1.0, "Scale of the negative part."),)
 

@@ -35,6 +35,10 @@ class GradientBuilder:
         """The gradient of the loss with respect to ``value``, as far as it has been added up."""
         return self._gradients.get(id(value))
 
+    def seed(self, value: Value, gradient: Value) -> None:
+        """Where differentiation begins: ``gradient`` is known from outside."""
+        self._gradients[id(value)] = gradient
+
     def parameter(self, node: Node, name: str) -> Value:
         return self._parameters[f"{node.layer}.{name}"]
 
@@ -45,7 +49,7 @@ class GradientBuilder:
         self, template: str, values: Sequence[Value], type: TensorType, name: str = ""
     ) -> Value:
         """A node that computes ``template``, a NumPy expression over ``{0}``, ``{1}`` ..."""
-        result = Value(self._fresh(name or "d"), type, internal=True)
+        result = Value(self._fresh(name or "d"), type)
         attributes = {"template": template}
         self.nodes.append(Node(EXPRESSION, result.name, tuple(values), (result,), attributes))
         return result
@@ -58,9 +62,7 @@ class GradientBuilder:
         slots = iter(range(len(values)))
         texts = [f"{{{next(slots)}}}" if isinstance(a, Value) else repr(a) for a in arguments]
         results = tuple(
-            Value(
-                self._fresh(name if type else "_"), type or TensorType("float", ()), internal=True
-            )
+            Value(self._fresh(name) if type else "_", type or TensorType("float", ()))
             for type in types
         )
         attributes = {"template": f"{function}({', '.join(texts)})"}

@@ -1,4 +1,4 @@
-"""Losses: ops from (prediction, target) to one value per position, reduced by the training program."""
+"""Losses: regression, and the registry of all of them."""
 
 from __future__ import annotations
 
@@ -7,79 +7,34 @@ from typing import Any, ClassVar
 from specc.ir.dims import BATCH
 from specc.ir.graph import Node
 from specc.ir.types import TensorType
-from specc.ops.attributes import Attribute, Boolean
-from specc.ops.base import BadSample, Form, Op, OpProblem, Port, Sample, Site
-from specc.ops.gradients import GradientBuilder
-
-_LOGITS = Attribute(
-    "from_logits",
-    Boolean(),
-    False,
-    "The prediction is before its softmax or sigmoid. A softmax or sigmoid that feeds the loss is fused into "
-    "this form by the compiler.",
+from specc.ops.attributes import Attribute, Number, Optional
+from specc.ops.base import BadSample, Form, Sample, Site
+from specc.ops.crossentropy import CategoricalCrossentropy, SparseCategoricalCrossentropy
+from specc.ops.loss import (
+    LOGITS,
+    Loss,
+    label_smoothing,
+    same_shape,
+    tensorflow_target,
+    torch_target,
+    type_of,
 )
 
 
-class Loss(Op):
-    """Base of the losses. ``fuses`` is the activation that the loss absorbs into its stable form."""
-
-    family = "losses"
-    ports = (Port("prediction", dtype="float"), Port("target", dtype="any"))
-    internal = True
-    fuses: ClassVar[str | None] = None
-    # Arguments of the kernel after prediction and target.
-    literals: ClassVar[tuple[str, ...]] = ()
-
-    def function(self, node: Node) -> str:
-        """The kernel's name in the NumPy prelude."""
-        return self.kind
-
-    def _call(self, name: str, node: Node, first: str) -> str:
-        return f"{name}({', '.join([first, *(repr(node[each]) for each in self.literals)])})"
-
-    def numpy(self, node: Node) -> Form:
-        return Form(self._call(self.function(node), node, "{prediction}, {target}"))
-
-    def gradient(self, node: Node, g: GradientBuilder) -> None:
-        """``g.of(output)`` is the weight of each value in the total loss."""
-        prediction, target = node.inputs
-        weights = g.of(node.outputs[0])
-        assert prediction is not None and target is not None and weights is not None
-        extra = "".join(f", {node[each]!r}" for each in self.literals)
-        template = f"{self.function(node)}_gradient({{0}}, {{1}}{extra}, weights={{2}})"
-        values = (prediction, target, weights)
-        g.add(prediction, g.expression(template, values, prediction.type, f"d_{prediction.name}"))
+def _feature_mean(node: Node) -> bool:
+    """Whether there are features to average over, beside the batch."""
+    return node.outputs[0].type.rank < type_of(node).rank
 
 
-def same_shape(site: Site, kind: str) -> None:
-    """Refuses (N, 1) against (N,), which frameworks broadcast to (N, N) in silence."""
-    prediction, target = site.inputs
-    assert prediction is not None and target is not None
-    if prediction.shape == target.shape:
-        return
-    hint = ""
-    if prediction.shape[-1] == 1 and prediction.shape[:-1] == target.shape:
-        inner = ", ".join(map(str, prediction.shape[1:]))
-        hint = (
-            f"declare the target as {target.dtype}[{inner}]; broadcasting (N, 1) against (N,) would "
-            "compare every sample with every other"
-        )
-    raise OpProblem(
-        f"{kind} needs a target of the prediction's shape: the prediction is {prediction}, "
-        f"the target {target}",
-        help=hint,
-        port="target",
-        code="E0603",
+class Regression(Loss):
+    """Base of the losses that average over the last axis: one value per sample and position."""
+
+    samples: ClassVar[tuple[Sample, ...]] = (
+        Sample((TensorType("float", (BATCH, 3)), TensorType("float", (BATCH, 3)))),
+        Sample((TensorType("float", (BATCH,)), TensorType("float", (BATCH,)))),
+        Sample((TensorType("float", (BATCH, 4, 2)), TensorType("int", (BATCH, 4, 2)))),
     )
-
-
-class MeanSquaredError(Loss):
-    """``mean((prediction - target)**2)`` over the last axis."""
-
-    kind = "mean_squared_error"
-    aliases = ("mse", "mse_loss")
-    samples = (Sample((TensorType("float", (BATCH, 3)), TensorType("float", (BATCH, 3)))),)
-    bad = (
+    bad: ClassVar[tuple[BadSample, ...]] = (
         BadSample(
             (TensorType("float", (BATCH, 1)), TensorType("float", (BATCH,))), {}, "target of the"
         ),
@@ -89,75 +44,164 @@ class MeanSquaredError(Loss):
         same_shape(site, self.kind)
         return TensorType("float", site.input.shape[: max(1, site.input.rank - 1)])
 
+    def torch_values(self, node: Node) -> str:
+        """The loss of each element, a template over ``{prediction}`` and a target."""
+        raise LookupError(self.kind)
+
+    def tensorflow_values(self, node: Node) -> str:
+        """The loss of each element, a template over ``{prediction}`` and a target."""
+        raise LookupError(self.kind)
+
     def torch(self, node: Node) -> Form:
-        mean = ".mean(-1)" if len(node.outputs[0].type.shape) < node.inputs[0].type.rank else ""  # type: ignore[union-attr]
-        return Form(f'F.mse_loss({{prediction}}, {{target}}, reduction="none"){mean}')
+        values = self.torch_values(node).replace("{target}", torch_target(node))
+        return Form(f"{values}.mean(-1)" if _feature_mean(node) else values)
 
     def tensorflow(self, node: Node) -> Form:
-        squared = "tf.math.squared_difference({prediction}, {target})"
-        if len(node.outputs[0].type.shape) < node.inputs[0].type.rank:  # type: ignore[union-attr]
-            return Form(f"tf.reduce_mean({squared}, -1)")
-        return Form(squared)
+        values = self.tensorflow_values(node).replace("{target}", tensorflow_target(node))
+        return Form(f"tf.reduce_mean({values}, -1)" if _feature_mean(node) else values)
 
 
-class SparseCategoricalCrossentropy(Loss):
-    """``-log p[label]``: the negative log-likelihood of an integer class.
+class MeanSquaredError(Regression):
+    """``mean((prediction - target)**2)`` over the last axis."""
 
-    prediction: (batch, ..., classes), probabilities or logits; target: int (batch, ...).
+    kind = "mean_squared_error"
+    aliases = ("mse", "mse_loss")
+
+    def torch_values(self, node: Node) -> str:
+        return 'F.mse_loss({prediction}, {target}, reduction="none")'
+
+    def tensorflow_values(self, node: Node) -> str:
+        return "tf.math.squared_difference({prediction}, {target})"
+
+
+class MeanAbsoluteError(Regression):
+    """``mean(|prediction - target|)`` over the last axis. The gradient at 0 is 0."""
+
+    kind = "mean_absolute_error"
+    aliases = ("mae", "l1_loss")
+
+    def torch_values(self, node: Node) -> str:
+        return 'F.l1_loss({prediction}, {target}, reduction="none")'
+
+    def tensorflow_values(self, node: Node) -> str:
+        return "tf.abs({prediction} - {target})"
+
+
+class Huber(Regression):
+    """The mean over the last axis of ``error**2 / 2``, which beyond ``delta`` goes on as a line.
+
+    Huber (1964).
     """
 
-    kind = "sparse_categorical_crossentropy"
-    aliases = ("cross_entropy",)
-    ports = (Port("prediction"), Port("target", dtype="int"))
-    attributes = (_LOGITS,)
-    fuses = "softmax"
-    samples = (
-        Sample((TensorType("float", (BATCH, 5)), TensorType("int", (BATCH,)))),
-        Sample(
-            (TensorType("float", (BATCH, 5)), TensorType("int", (BATCH,))), {"from_logits": True}
+    kind = "huber"
+    aliases = ("huber_loss",)
+    attributes = (
+        Attribute(
+            "delta", Number(0, above=True), 1.0, "The error at which the parabola becomes a line."
         ),
+    )
+    samples = (
+        *Regression.samples,
+        Sample((TensorType("float", (BATCH, 3)), TensorType("float", (BATCH, 3))), {"delta": 0.5}),
     )
     bad = (
+        *Regression.bad,
         BadSample(
-            (TensorType("float", (BATCH, 5)), TensorType("int", (BATCH, 5))), {}, "one class per"
+            (TensorType("float", (BATCH, 3)), TensorType("float", (BATCH, 3))),
+            {"delta": 0},
+            "a number above 0",
         ),
     )
 
-    def infer(self, site: Site) -> TensorType:
-        prediction, target = site.inputs
-        assert prediction is not None and target is not None
-        if target.shape != prediction.shape[:-1]:
-            hint = ""
-            if target.shape == prediction.shape:
-                hint = "one-hot targets go with categorical_crossentropy"
-            elif target.shape == (*prediction.shape[:-1], 1):
-                hint = "remove the last axis of the target"
-            raise OpProblem(
-                f"{self.kind} needs one class per position: the prediction is {prediction} with the classes "
-                f"last, so the target must be int[{', '.join(map(str, prediction.shape[1:-1]))}], not {target}",
-                help=hint,
-                port="target",
-                code="E0603",
-            )
-        return TensorType("float", target.shape)
+    def literals(self, node: Node) -> tuple[Any, ...]:
+        return (node["delta"],)
+
+    def torch_values(self, node: Node) -> str:
+        delta = "" if node["delta"] == 1.0 else f", delta={node['delta']!r}"
+        return f'F.huber_loss({{prediction}}, {{target}}, reduction="none"{delta})'
+
+    def tensorflow_values(self, node: Node) -> str:
+        return f"huber({{prediction}}, {{target}}, {node['delta']!r})"
+
+
+class BinaryCrossentropy(Regression):
+    """The mean over the last axis of ``-t * log(p) - (1 - t) * log(1 - p)``, for labels of 0 and 1.
+
+    prediction: probabilities, or logits; target: of the same shape, float or int.
+    """
+
+    kind = "binary_crossentropy"
+    aliases = ("bce", "bce_loss", "binary_cross_entropy")
+    attributes = (
+        label_smoothing("1/2"),
+        LOGITS,
+        Attribute(
+            "epsilon",
+            Optional(Number(0, 0.5, above=True, below=True)),
+            keras=1e-7,
+            pytorch=None,
+            doc="Probabilities are limited to [epsilon, 1 - epsilon] as in Keras; with null their "
+            "logarithms are at least -100 instead, as in PyTorch. Logits need no limit.",
+        ),
+    )
+    fuses = "sigmoid"
+    samples = tuple(
+        Sample(
+            (TensorType("float", (BATCH, 3)), TensorType(dtype, (BATCH, 3))),
+            attributes,
+            conventions,
+        )
+        for dtype, attributes, conventions in (
+            ("float", {}, "keras"),
+            ("int", {"label_smoothing": 0.1}, "keras"),
+            ("float", {"label_smoothing": 0.2}, "pytorch"),
+            ("int", {"from_logits": True}, "pytorch"),
+            ("float", {"from_logits": True, "label_smoothing": 0.1}, "keras"),
+        )
+    )
 
     def function(self, node: Node) -> str:
-        return f"{self.kind}_from_logits" if node["from_logits"] else self.kind
+        if node["from_logits"]:
+            return "binary_crossentropy_from_logits"
+        return "binary_crossentropy" if node["epsilon"] else "binary_crossentropy_floored"
 
-    def torch(self, node: Node) -> Form:
-        if not node["from_logits"]:
-            return Form("sparse_categorical_crossentropy({prediction}, {target})")
-        if node.inputs[0].type.rank == 2:  # type: ignore[union-attr]
-            return Form('F.cross_entropy({prediction}, {target}, reduction="none")')
-        return Form('F.cross_entropy({prediction}.movedim(-1, 1), {target}, reduction="none")')
+    def literals(self, node: Node) -> tuple[Any, ...]:
+        limited = not node["from_logits"] and node["epsilon"]
+        return (node["label_smoothing"], *((node["epsilon"],) if limited else ()))
 
-    def tensorflow(self, node: Node) -> Form:
-        if not node["from_logits"]:
-            return Form("sparse_categorical_crossentropy({prediction}, {target})")
-        return Form(
-            "tf.nn.sparse_softmax_cross_entropy_with_logits(labels={target}, logits={prediction})"
+    def _values(self, node: Node, from_logits: str, floored: str) -> str:
+        target = "{target}"
+        if node["label_smoothing"]:
+            target = f"smooth_binary({{target}}, {node['label_smoothing']!r})"
+        if node["from_logits"]:
+            template = from_logits
+        elif node["epsilon"]:
+            template = f"binary_crossentropy({{prediction}}, {{target}}, {node['epsilon']!r})"
+        else:
+            template = floored
+        return template.replace("{target}", target)
+
+    def torch_values(self, node: Node) -> str:
+        return self._values(
+            node,
+            'F.binary_cross_entropy_with_logits({prediction}, {target}, reduction="none")',
+            'F.binary_cross_entropy({prediction}, {target}, reduction="none")',
+        )
+
+    def tensorflow_values(self, node: Node) -> str:
+        return self._values(
+            node,
+            "tf.nn.sigmoid_cross_entropy_with_logits(labels={target}, logits={prediction})",
+            "binary_crossentropy_floored({prediction}, {target})",
         )
 
 
-OPS: tuple[type[Loss], ...] = (MeanSquaredError, SparseCategoricalCrossentropy)
+OPS: tuple[type[Loss], ...] = (
+    BinaryCrossentropy,
+    CategoricalCrossentropy,
+    Huber,
+    MeanAbsoluteError,
+    MeanSquaredError,
+    SparseCategoricalCrossentropy,
+)
 LOSSES: dict[str, Any] = {op.kind: op() for op in OPS}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from specc.ir.dims import BATCH
+from specc.ir.dims import BATCH, Dim, product
 from specc.ir.graph import Node
 from specc.ir.types import TensorType
-from specc.ops.attributes import Attribute, Integers, Optional, Padding
-from specc.ops.base import BadSample, Form, Op, Sample, Site
+from specc.ops.attributes import Attribute, Boolean, Integers, Optional, Padding
+from specc.ops.base import BadSample, Form, Op, OpProblem, Port, Sample, Site
 from specc.ops.gradients import GradientBuilder
 from specc.ops.options import listed, short
 from specc.ops.windows import (
@@ -17,48 +17,20 @@ from specc.ops.windows import (
     full_pads,
     image_type,
     node_pads,
+    spatial_axes,
     symmetric,
     torch_pad,
     window_sizes,
 )
 
 
-class Pool(Op):
-    """Base of the pools over windows."""
-
-    family = "pooling"
-    layout = "image"
-    rank = 2
-    # The value that padding stands for in torch's explicit F.pad.
-    fill = "0.0"
-
-    def infer(self, site: Site) -> TensorType:
-        check_rank(site, self.rank + 2, self.kind)
-        channels = site.input.shape[channel_axis(site.input.rank, site["layout"])]
-        return image_type(window_sizes(site, "pool", site["pool_size"]), channels, site["layout"])
-
-    def complete(self, attributes: dict[str, Any]) -> dict[str, Any]:
-        return {**attributes, "strides": attributes["strides"] or attributes["pool_size"]}
-
-    def _literals(self, node: Node) -> tuple[Any, ...]:
-        pads = node_pads(node, node["pool_size"])
-        literals = (node["pool_size"], node["strides"], pads)
-        return literals if self.rank == 2 else tuple(each[0] for each in literals)
-
-    def torch(self, node: Node) -> Form:
-        window, strides = short(node["pool_size"]), short(node["strides"])
-        pads = node_pads(node, node["pool_size"])
-        function = "F." + self.kind.replace("average", "avg")
-        fits = all(
-            2 * before <= size for (before, _), size in zip(pads, node["pool_size"], strict=True)
-        )
-        options = listed(stride=(strides, window))
-        source = "{input}"
-        if symmetric(pads) and fits:
-            options += listed(padding=(short(tuple(before for before, _ in pads)), 0))
-        else:
-            source = f"F.pad({{input}}, {torch_pad(pads)}, value={self.fill})"
-        return Form(f"{function}({source}, {window!r}{options})")
+_REFUSED = {
+    "kernel_size": "write pool_size",
+    "stride": "write strides",
+    "ceil_mode": "a window that does not fit is left out; write padding as numbers to make it fit",
+    "dilation": "pools take neighbouring elements; remove it",
+    "data_format": "set layout",
+}
 
 
 def _pool_attributes(rank: int) -> tuple[Attribute, ...]:
@@ -74,26 +46,76 @@ def _pool_attributes(rank: int) -> tuple[Attribute, ...]:
     )
 
 
+class Pool(Op):
+    """Base of the pools over windows."""
+
+    family = "pooling"
+    layout = "image"
+    mask = "stop"
+    rank = 2
+    refused = _REFUSED
+
+    def infer(self, site: Site) -> TensorType:
+        check_rank(site, self.rank + 2, self.kind)
+        if not isinstance(site["padding"], str):
+            for pads, size in zip(site["padding"], site["pool_size"], strict=True):
+                if max(pads) >= size:
+                    raise OpProblem(
+                        f"a padding of {max(pads)} leaves windows of {size} without any element of the input",
+                        help=f"pad by at most {size - 1}",
+                        attribute="padding",
+                    )
+        channels = site.input.shape[channel_axis(site.input.rank, site["layout"])]
+        return image_type(window_sizes(site, "pool", site["pool_size"]), channels, site["layout"])
+
+    def complete(self, attributes: dict[str, Any]) -> dict[str, Any]:
+        return {**attributes, "strides": attributes["strides"] or attributes["pool_size"]}
+
+    def flops(self, node: Node) -> Dim:
+        return product(node.outputs[0].type.shape) * product(node["pool_size"])
+
+    def _literals(self, node: Node) -> tuple[Any, ...]:
+        literals = (node["pool_size"], node["strides"], node_pads(node, node["pool_size"]))
+        return literals if self.rank == 2 else tuple(each[0] for each in literals)
+
+    def _window(self, node: Node) -> tuple[Any, Any]:
+        """Size and step the way people write them."""
+        return short(node["pool_size"]), short(node["strides"])
+
+    def _torch_padding(self, node: Node) -> int | tuple[int, ...] | None:
+        """The argument ``padding`` of torch's own pools, where they can express it."""
+        pads = node_pads(node, node["pool_size"])
+        before = tuple(first for first, _ in pads)
+        fits = all(2 * first <= size for first, size in zip(before, node["pool_size"], strict=True))
+        return short(before) if symmetric(pads) and fits else None
+
+
 class MaxPool(Pool):
     """Base of the maximum pools. Padding never wins; among equal elements the first takes the gradient."""
-
-    fill = 'float("-inf")'
-
-    def tensorflow(self, node: Node) -> Form:
-        pads = node_pads(node, node["pool_size"])
-        padding = node["padding"] if isinstance(node["padding"], str) else "valid"
-        source = "{input}"
-        if not isinstance(node["padding"], str) and any(map(any, pads)):
-            source = (
-                f"tf.pad({{input}}, {full_pads(pads, 'channels_last')}, "
-                "constant_values={input}.dtype.min)"
-            )
-        window, strides = short(node["pool_size"]), short(node["strides"])
-        return Form(f"tf.nn.{self.kind}({source}, {window!r}, {strides!r}, {padding.upper()!r})")
 
     def numpy(self, node: Node) -> Form:
         literals = ", ".join(map(repr, self._literals(node)))
         return Form(f"{self.kind}({{input}}, {literals})")
+
+    def torch(self, node: Node) -> Form:
+        window, strides = self._window(node)
+        padding = self._torch_padding(node)
+        source = "{input}"
+        if padding is None:
+            pads = torch_pad(node_pads(node, node["pool_size"]))
+            source = f'F.pad({{input}}, {pads}, value=float("-inf"))'
+        options = listed(stride=(strides, window), padding=(padding or 0, 0))
+        return Form(f"F.{self.kind}({source}, {window!r}{options})")
+
+    def tensorflow(self, node: Node) -> Form:
+        window, strides = self._window(node)
+        pads = node_pads(node, node["pool_size"])
+        padding = node["padding"] if isinstance(node["padding"], str) else "valid"
+        source = "{input}"
+        if not isinstance(node["padding"], str) and any(map(any, pads)):
+            rows = full_pads(pads, "channels_last")
+            source = f'tf.pad({{input}}, {rows}, constant_values=float("-inf"))'
+        return Form(f"tf.nn.{self.kind}({source}, {window!r}, {strides!r}, {padding.upper()!r})")
 
     def gradient(self, node: Node, g: GradientBuilder) -> None:
         (x,), (y,) = node.inputs, node.outputs
@@ -112,6 +134,7 @@ class MaxPool2d(MaxPool):
     """
 
     kind = "max_pool2d"
+    aliases = ("max_pooling2d",)
     attributes = _pool_attributes(2)
     samples = (
         Sample((TensorType("float", (BATCH, 6, 7, 3)),), {}),
@@ -119,10 +142,17 @@ class MaxPool2d(MaxPool):
             (TensorType("float", (BATCH, 7, 6, 2)),),
             {"pool_size": 3, "strides": 2, "padding": "same"},
         ),
+        Sample((TensorType("float", (BATCH, 5, 6, 2)),), {"pool_size": 3, "padding": 1}),
+        Sample(
+            (TensorType("float", (BATCH, 2, 5, 6)),),
+            {"pool_size": [2, 3], "strides": 1, "padding": [[0, 1], [2, 0]]},
+            "pytorch",
+        ),
     )
     bad = (
         BadSample((TensorType("float", (BATCH, 1, 1, 3)),), {}, "does not fit into the input"),
         BadSample((TensorType("float", (BATCH, 8, 3)),), {}, "needs 3 axes"),
+        BadSample((TensorType("float", (BATCH, 8, 8, 3)),), {"padding": 2}, "without any element"),
     )
 
 
@@ -130,9 +160,335 @@ class MaxPool1d(MaxPool):
     """The largest element of each window of a sequence. input: (batch, length, channels)."""
 
     kind = "max_pool1d"
+    aliases = ("max_pooling1d",)
     rank = 1
     attributes = _pool_attributes(1)
-    samples = (Sample((TensorType("float", (BATCH, 7, 3)),), {}),)
+    samples = (
+        Sample((TensorType("float", (BATCH, 7, 3)),), {}),
+        Sample(
+            (TensorType("float", (BATCH, 8, 2)),), {"pool_size": 3, "strides": 2, "padding": "same"}
+        ),
+    )
+    bad = (BadSample((TensorType("float", (BATCH, 7)),), {}, "needs 2 axes"),)
 
 
-OPS = (MaxPool1d, MaxPool2d)
+class AveragePool(Pool):
+    """Base of the average pools."""
+
+    def _whole(self, node: Node) -> bool:
+        """Whether every window is divided by its full size: there is no padding, or it counts."""
+        padded = any(map(any, node_pads(node, node["pool_size"])))
+        return bool(node["count_include_pad"]) or not padded
+
+    def numpy(self, node: Node) -> Form:
+        literals = ", ".join(map(repr, self._literals(node)))
+        return Form(f"{self.kind}({{input}}, {literals}, {node['count_include_pad']})")
+
+    def torch(self, node: Node) -> Form:
+        function = f"avg_pool{self.rank}d"
+        window, strides = self._window(node)
+        padding = self._torch_padding(node)
+        options = listed(stride=(strides, window), padding=(padding or 0, 0))
+        if padding is not None:
+            counted = "" if self._whole(node) else ", count_include_pad=False"
+            return Form(f"F.{function}({{input}}, {window!r}{options}{counted})")
+        pads = torch_pad(node_pads(node, node["pool_size"]))
+        if self._whole(node):
+            return Form(f"F.{function}(F.pad({{input}}, {pads}), {window!r}{options})")
+        return Form(f"average_pool({{input}}, F.{function}, {window!r}, {strides!r}, {pads})")
+
+    def tensorflow(self, node: Node) -> Form:
+        function = f"tf.nn.avg_pool{self.rank}d"
+        window, strides = self._window(node)
+        pads = node_pads(node, node["pool_size"])
+        rows = full_pads(pads, "channels_last")
+        if node["padding"] == "same" and not node["count_include_pad"]:
+            return Form(f"{function}({{input}}, {window!r}, {strides!r}, 'SAME')")
+        if not any(map(any, pads)):
+            return Form(f"{function}({{input}}, {window!r}, {strides!r}, 'VALID')")
+        if self._whole(node):
+            return Form(f"{function}(tf.pad({{input}}, {rows}), {window!r}, {strides!r}, 'VALID')")
+        return Form(f"average_pool({{input}}, {function}, {window!r}, {strides!r}, {rows})")
+
+    def gradient(self, node: Node, g: GradientBuilder) -> None:
+        (x,), (y,) = node.inputs, node.outputs
+        dy = g.of(y)
+        assert x is not None and dy is not None
+        literals = ", ".join(map(repr, (*self._literals(node), node["count_include_pad"])))
+        template = f"{self.kind}_gradient({{0}}, {{1}}.shape, {literals})"
+        g.add(x, g.expression(template, (dy, x), x.type, f"d_{x.name}"))
+
+
+_COUNT_INCLUDE_PAD = Attribute(
+    "count_include_pad",
+    Boolean(),
+    keras=False,
+    pytorch=True,
+    doc="Whether padding counts as zeros in the mean (PyTorch), or the mean is over the image only (Keras).",
+)
+
+
+class AveragePool2d(AveragePool):
+    """The mean of each window.
+
+    input: (batch, height, width, channels), or channels first by ``layout``.
+    """
+
+    kind = "average_pool2d"
+    aliases = ("avg_pool2d", "average_pooling2d")
+    attributes = (*_pool_attributes(2), _COUNT_INCLUDE_PAD)
+    samples = (
+        Sample((TensorType("float", (BATCH, 6, 7, 3)),), {}),
+        Sample(
+            (TensorType("float", (BATCH, 7, 6, 2)),),
+            {"pool_size": 3, "strides": 2, "padding": "same"},
+        ),
+        Sample((TensorType("float", (BATCH, 5, 6, 2)),), {"pool_size": 3, "padding": 1}),
+        Sample(
+            (TensorType("float", (BATCH, 5, 6, 2)),),
+            {"pool_size": [2, 3], "strides": 1, "padding": [[0, 1], [2, 0]]},
+        ),
+        Sample(
+            (TensorType("float", (BATCH, 2, 5, 6)),),
+            {"pool_size": 3, "strides": 2, "padding": 1},
+            "pytorch",
+        ),
+        Sample(
+            (TensorType("float", (BATCH, 2, 6, 5)),),
+            {"pool_size": 3, "strides": 2, "padding": "same"},
+            "pytorch",
+        ),
+    )
+    bad = (
+        BadSample((TensorType("float", (BATCH, 1, 1, 3)),), {}, "does not fit into the input"),
+        BadSample((TensorType("float", (BATCH, 8, 8, 3)),), {"padding": 2}, "without any element"),
+    )
+
+
+class AveragePool1d(AveragePool):
+    """The mean of each window of a sequence. input: (batch, length, channels)."""
+
+    kind = "average_pool1d"
+    aliases = ("avg_pool1d", "average_pooling1d")
+    rank = 1
+    attributes = (*_pool_attributes(1), _COUNT_INCLUDE_PAD)
+    samples = (
+        Sample((TensorType("float", (BATCH, 7, 3)),), {}),
+        Sample(
+            (TensorType("float", (BATCH, 8, 2)),), {"pool_size": 3, "strides": 2, "padding": "same"}
+        ),
+        Sample((TensorType("float", (BATCH, 2, 8)),), {"pool_size": 4, "padding": 2}, "pytorch"),
+    )
+    bad = (BadSample((TensorType("float", (BATCH, 7)),), {}, "needs 2 axes"),)
+
+
+class GlobalPool(Op):
+    """Base of the pools over all positions; ``rank`` counts the spatial axes."""
+
+    family = "pooling"
+    layout = "image"
+    mask = "stop"
+    rank = 2
+    attributes = (
+        Attribute("keepdims", Boolean(), False, "Whether the pooled axes stay, with size 1."),
+    )
+    refused = {
+        "data_format": "set layout",
+        "output_size": "a global pool gives one value per channel; remove it",
+    }
+
+    def infer(self, site: Site) -> TensorType:
+        check_rank(site, self.rank + 2, self.kind)
+        axes = spatial_axes(site.input.rank, site["layout"])
+        if site["keepdims"]:
+            return image_type(
+                (1,) * self.rank,
+                site.input.shape[channel_axis(site.input.rank, site["layout"])],
+                site["layout"],
+            )
+        kept = tuple(size for axis, size in enumerate(site.input.shape) if axis not in axes)
+        return TensorType("float", kept)
+
+    def flops(self, node: Node) -> Dim:
+        x = node.inputs[0]
+        assert x is not None
+        return product(x.type.shape)
+
+    def _axes(self, node: Node) -> int | tuple[int, ...]:
+        axes = spatial_axes(self.rank + 2, node["layout"])
+        return axes[0] if self.rank == 1 else axes
+
+    def _call(self, node: Node, start: str, word: str) -> Form:
+        """``start`` with the axes and, where it is wanted, the keyword that keeps them."""
+        kept = f", {word}=True" if node["keepdims"] else ""
+        return Form(f"{start}{self._axes(node)}{kept})")
+
+    def _spread(self, node: Node) -> str:
+        """An index that gives the pooled axes back to a result, so that it broadcasts over the input."""
+        if node["keepdims"]:
+            return ""
+        axes = spatial_axes(self.rank + 2, node["layout"])
+        places = ("None" if axis in axes else ":" for axis in range(self.rank + 2))
+        return f"[{', '.join(places)}]"
+
+
+class GlobalAveragePool(GlobalPool):
+    """Base of the means over all positions."""
+
+    def numpy(self, node: Node) -> Form:
+        return self._call(node, "{input}.mean(axis=", "keepdims")
+
+    def torch(self, node: Node) -> Form:
+        return self._call(node, "{input}.mean(", "keepdim")
+
+    def tensorflow(self, node: Node) -> Form:
+        return self._call(node, "tf.reduce_mean({input}, ", "keepdims")
+
+    def gradient(self, node: Node, g: GradientBuilder) -> None:
+        x, y = node.inputs[0], node.outputs[0]
+        dy = g.of(y)
+        assert x is not None and dy is not None
+        template = (
+            f"np.broadcast_to({{0}}{self._spread(node)} * ({{0}}.size / {{1}}.size), {{1}}.shape)"
+        )
+        g.add(x, g.expression(template, (dy, x), x.type, f"d_{x.name}"))
+
+
+class GlobalAveragePool2d(GlobalAveragePool):
+    """The mean of each channel over all positions.
+
+    input: (batch, height, width, channels), or channels first by ``layout``; output: (batch, channels).
+    """
+
+    kind = "global_average_pool2d"
+    aliases = ("global_avg_pool2d", "global_average_pooling2d")
+    samples = (
+        Sample((TensorType("float", (BATCH, 4, 5, 3)),)),
+        Sample((TensorType("float", (BATCH, 3, 4, 5)),), {"keepdims": True}, "pytorch"),
+    )
+    bad = (BadSample((TensorType("float", (BATCH, 3)),), {}, "needs 3 axes"),)
+
+
+class GlobalAveragePool1d(GlobalAveragePool):
+    """The mean of each channel over time, over the steps that the mask keeps if there is one.
+
+    input: (batch, length, channels), or channels first by ``layout``; mask: (batch, length), True where a
+    step counts; output: (batch, channels). A sequence without any step that counts gives NaN, as in Keras.
+    """
+
+    kind = "global_average_pool1d"
+    aliases = ("global_avg_pool1d", "global_average_pooling1d")
+    rank = 1
+    ports = (Port("input"), Port("mask", dtype="bool", optional=True))
+    samples = (
+        Sample((TensorType("float", (BATCH, 5, 3)), None)),
+        Sample((TensorType("float", (BATCH, 3, 5)), None), {"keepdims": True}, "pytorch"),
+    )
+    bad = (BadSample((TensorType("float", (BATCH, 3)), None), {}, "needs 2 axes"),)
+
+    def infer(self, site: Site) -> TensorType:
+        result = super().infer(site)
+        mask = site.inputs[1]
+        steps = site.input.shape[spatial_axes(3, site["layout"])[0]]
+        if mask is not None and mask.shape != (site.input.shape[0], steps):
+            raise OpProblem(
+                f"the mask of {self.kind} has one value per step, bool[{steps}], not {mask}",
+                port="mask",
+            )
+        return result
+
+    def _masked(self, node: Node, function: str) -> Form | None:
+        if node.inputs[1] is None:
+            return None
+        channels = channel_axis(3, node["layout"])
+        return Form(
+            f"{function}({{input}}, {{mask}}, {self._axes(node)}, {channels}, {node['keepdims']})"
+        )
+
+    def numpy(self, node: Node) -> Form:
+        return self._masked(node, "masked_mean") or super().numpy(node)
+
+    def torch(self, node: Node) -> Form:
+        return self._masked(node, "masked_mean") or super().torch(node)
+
+    def tensorflow(self, node: Node) -> Form:
+        return self._masked(node, "masked_mean") or super().tensorflow(node)
+
+    def gradient(self, node: Node, g: GradientBuilder) -> None:
+        (x, mask), (y,) = node.inputs, node.outputs
+        if mask is None:
+            super().gradient(node, g)
+            return
+        dy = g.of(y)
+        assert x is not None and dy is not None
+        template = (
+            f"masked_mean_gradient({{0}}{self._spread(node)}, {{1}}, {self._axes(node)}, "
+            f"{channel_axis(3, node['layout'])})"
+        )
+        g.add(x, g.expression(template, (dy, mask), x.type, f"d_{x.name}"))
+
+
+class GlobalMaxPool(GlobalPool):
+    """Base of the maxima over all positions. Equal maxima share the gradient equally, as in both frameworks."""
+
+    def numpy(self, node: Node) -> Form:
+        return self._call(node, "{input}.max(axis=", "keepdims")
+
+    def torch(self, node: Node) -> Form:
+        return self._call(node, "{input}.amax(", "keepdim")
+
+    def tensorflow(self, node: Node) -> Form:
+        return self._call(node, "tf.reduce_max({input}, ", "keepdims")
+
+    def gradient(self, node: Node, g: GradientBuilder) -> None:
+        (x,), (y,) = node.inputs, node.outputs
+        dy = g.of(y)
+        assert x is not None and dy is not None
+        spread = self._spread(node)
+        template = (
+            f"global_max_pool_gradient({{0}}, {{1}}{spread}, {{2}}{spread}, {self._axes(node)})"
+        )
+        g.add(x, g.expression(template, (x, y, dy), x.type, f"d_{x.name}"))
+
+
+class GlobalMaxPool2d(GlobalMaxPool):
+    """The largest element of each channel.
+
+    input: (batch, height, width, channels), or channels first by ``layout``; output: (batch, channels).
+    """
+
+    kind = "global_max_pool2d"
+    aliases = ("global_max_pooling2d",)
+    samples = (
+        Sample((TensorType("float", (BATCH, 4, 5, 3)),)),
+        Sample((TensorType("float", (BATCH, 3, 4, 5)),), {"keepdims": True}, "pytorch"),
+    )
+    bad = (BadSample((TensorType("float", (BATCH, 3)),), {}, "needs 3 axes"),)
+
+
+class GlobalMaxPool1d(GlobalMaxPool):
+    """The largest element of each channel over time.
+
+    input: (batch, length, channels), or channels first by ``layout``; output: (batch, channels).
+    """
+
+    kind = "global_max_pool1d"
+    aliases = ("global_max_pooling1d",)
+    rank = 1
+    samples = (
+        Sample((TensorType("float", (BATCH, 5, 3)),)),
+        Sample((TensorType("float", (BATCH, 3, 5)),), {"keepdims": True}, "pytorch"),
+    )
+    bad = (BadSample((TensorType("float", (BATCH, 3)),), {}, "needs 2 axes"),)
+
+
+OPS = (
+    MaxPool1d,
+    MaxPool2d,
+    AveragePool1d,
+    AveragePool2d,
+    GlobalAveragePool1d,
+    GlobalAveragePool2d,
+    GlobalMaxPool1d,
+    GlobalMaxPool2d,
+)

@@ -7,14 +7,7 @@ from importlib import import_module
 
 from specc.ops.base import Op
 
-FAMILIES = (
-    "activations",
-    "convolution",
-    "dense",
-    "losses",
-    "pooling",
-    "shapes",
-)
+FAMILIES = ("activations", "convolution", "dense", "losses", "pooling", "shapes")
 OPS: dict[str, Op] = {}
 ALIASES: dict[str, str] = {}
 

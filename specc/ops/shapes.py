@@ -47,10 +47,10 @@ class Transpose(Op):
     internal = True
 
     def numpy(self, node: Node) -> Form:
-        return Form("{input}.transpose{axes}", {"axes": node["axes"]})
+        return Form(f"{{input}}.transpose{node['axes']}")
 
     def torch(self, node: Node) -> Form:
-        return Form("{input}.permute{axes}", {"axes": node["axes"]})
+        return Form(f"{{input}}.permute{node['axes']}")
 
     def tensorflow(self, node: Node) -> Form:
         return Form("tf.transpose({input}, {axes})", {"axes": list(node["axes"])})

@@ -26,10 +26,7 @@ def image_type(sizes: tuple[Dim, ...], channels: Dim, layout: str) -> TensorType
 
 
 def window_pads(
-    sizes: tuple[Dim, ...],
-    windows: tuple[int, ...],
-    strides: tuple[int, ...],
-    padding: str | Pads,
+    sizes: tuple[Dim, ...], windows: tuple[int, ...], strides: tuple[int, ...], padding: str | Pads
 ) -> Pads:
     """(before, after) per axis. ``same`` gives ceil(size / stride) outputs, the odd element at the end.
 

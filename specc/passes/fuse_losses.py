@@ -22,7 +22,8 @@ def _fuse(loss: Loss, producers: dict[int, Node]) -> Loss:
     fuses = LOSSES[loss.node.op].fuses
     if activation is None or activation.op != fuses or loss.node["from_logits"]:
         return loss
-    if activation.attributes.get("axis", -1) not in (-1, loss.prediction.type.rank - 1):
+    rank = loss.prediction.type.rank
+    if (activation.attributes.get("axis", -1) - loss.node.attributes.get("axis", -1)) % rank:
         return loss
     logits = activation.inputs[0]
     assert isinstance(logits, Value)

@@ -32,3 +32,11 @@ def dropout_mask(
         lanes = scramble(counter[: part.size // 4] + first).view(np.uint16)
         np.multiply(lanes < threshold, scale, out=part)
     return mask[skip : skip + size].reshape(shape)
+
+
+def dropout(
+    x: np.ndarray, rate: float, key: int, step: int, first_row: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Inverted dropout of x, in the spec's layout, and its mask; (key, step) alone decide it."""
+    mask = dropout_mask(x.shape, rate, key, step, x.dtype, first_row)
+    return x * mask, mask

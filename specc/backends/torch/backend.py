@@ -19,6 +19,8 @@ PRELUDE = (
     (_HERE / "prelude_layers.py", "layers"),
     (_HERE / "prelude_losses.py", "losses and metrics"),
     (_HERE.parent / "prelude_shared.py", "reproducibility"),
+    (_HERE.parent / "prelude_arrays.py", "training"),
+    (_HERE.parent / "prelude_program.py", "command line"),
     (_HERE / "prelude_random.py", "reproducibility"),
     (_HERE / "prelude.py", "training"),
 )
@@ -71,9 +73,19 @@ class TorchBackend(Backend):
         modules = TorchModules(program, self.lower)
         source = modules.emit()
         writer = TrainingWriter(
-            program, DIALECT, self.lower, tuple(modules.main.needs), modules.where
+            program,
+            DIALECT,
+            self.lower,
+            tuple(modules.main.needs),
+            modules.where,
+            modules.trained(),
         )
-        file = SourceFile(read_prelude(PRELUDE), writer.features(), IMPORTS)
+        features = writer.features()
+        if any(weight.gates for table in modules.weights.values() for weight in table.values()):
+            features.add("gates")
+        if "nn.Conv2d" in modules.weights:
+            features.add("images")
+        file = SourceFile(read_prelude(PRELUDE), features, IMPORTS)
         file.prelude_names = {"Model": modules.main_class}
         file.add("model", source)
         file.add("training", layouts(modules.weights, full=True))

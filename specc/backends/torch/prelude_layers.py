@@ -1,7 +1,10 @@
 """Layers of generated PyTorch files whose meaning torch's own do not have."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from specc.backends.prelude_shared import layer_key
 from specc.backends.torch.prelude_random import dropout
@@ -22,3 +25,86 @@ class Dropout(nn.Module):
         if not self.training or self.rate == 0:
             return x
         return dropout(x, self.rate, layer_key(*self.where, call), step)
+
+
+def average_pool(
+    x: Tensor, pool: Callable[..., Tensor], size: object, stride: object, pads: tuple[int, ...]
+) -> Tensor:
+    """The mean of each window of x (N, C, *) over what lies in x: uneven padding does not count."""
+    inside = pool(F.pad(torch.ones_like(x[:1, :1]), pads), size, stride)
+    return pool(F.pad(x, pads), size, stride) / inside
+
+
+def masked_mean(x: Tensor, mask: Tensor, steps: int, channels: int, keepdims: bool) -> Tensor:
+    """Mean of x (N, T, C) or (N, C, T) over the steps where the mask (N, T) is True."""
+    valid = mask.unsqueeze(channels)
+    total = torch.where(valid, x, 0).sum(steps, keepdim=keepdims)
+    return total / valid.sum(steps, keepdim=keepdims)
+
+
+class BatchNorm(nn.modules.batchnorm._BatchNorm):
+    """Batch normalization whose running variance is the batch's own unless ``unbiased``.
+
+    Positions that a mask (N, *) leaves out of x (N, C, *) do not count in the statistics. A frozen
+    layer normalizes by its running statistics in training too.
+    """
+
+    def __init__(
+        self,
+        features: int,
+        eps: float = 1e-3,
+        momentum: float = 0.01,
+        scale: bool = True,
+        center: bool = True,
+        unbiased: bool = False,
+        frozen: bool = False,
+    ) -> None:
+        super().__init__(features, eps, momentum)
+        self.unbiased, self.frozen = unbiased, frozen
+        if not scale:
+            self.weight = None
+        if not center:
+            self.bias = None
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        statistics = self.running_mean, self.running_var
+        if self.frozen or not self.training:
+            return F.batch_norm(x, *statistics, self.weight, self.bias, eps=self.eps)
+        if mask is not None:
+            return self.masked(x, mask)
+        y, mean, inverse_deviation = torch.native_batch_norm(
+            x, self.weight, self.bias, None, None, True, 0.0, self.eps
+        )
+        self.update(mean, inverse_deviation**-2 - self.eps, x.numel() // self.num_features)
+        return y
+
+    def masked(self, x: Tensor, mask: Tensor) -> Tensor:
+        """As Keras: sums are divided by the count + 1e-7, and every position is normalized."""
+        valid, axes = mask.unsqueeze(1), (0, *range(2, x.ndim))
+        count = valid.sum().to(x.dtype) + 1e-7
+        mean = torch.where(valid, x, 0).sum(axes, keepdim=True) / count
+        centred = x - mean
+        variance = torch.where(valid, centred, 0).square().sum(axes, keepdim=True) / count
+        self.update(mean.flatten(), variance.flatten())
+        y = centred * torch.rsqrt(variance + self.eps)
+        if self.weight is not None:
+            y = y * self.weight.view(mean.shape)
+        return y if self.bias is None else y + self.bias.view(mean.shape)
+
+    @torch.no_grad()
+    def update(self, mean: Tensor, variance: Tensor, count: int = 0) -> None:
+        """Moves the running statistics towards those of a batch of ``count`` values per feature."""
+        if self.unbiased:
+            if count == 1:
+                raise ValueError("batch normalization needs more than 1 value per feature to train")
+            variance = variance * (count / (count - 1))
+        self.running_mean.lerp_(mean, self.momentum)
+        self.running_var.lerp_(variance, self.momentum)
+
+
+class CentredLayerNorm(nn.LayerNorm):
+    """Layer normalization with a bias and without a weight."""
+
+    def __init__(self, shape: tuple[int, ...], eps: float = 1e-5) -> None:
+        super().__init__(shape, eps)
+        self.weight = None

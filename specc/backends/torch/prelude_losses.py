@@ -21,10 +21,35 @@ def weighted_mean(
     return (weights * values).sum() / total
 
 
-def sparse_categorical_crossentropy(probabilities: Tensor, target: Tensor) -> Tensor:
-    """-log p[target] of probabilities that are normalised, then clipped to [1e-7, 1 - 1e-7]."""
+def smooth_binary(target: Tensor, smoothing: float) -> Tensor:
+    """Labels of 0 and 1, moved towards 1/2."""
+    return target * (1 - smoothing) + 0.5 * smoothing
+
+
+def smooth_classes(target: Tensor, smoothing: float) -> Tensor:
+    """One-hot targets (..., classes) with a share of their weight spread over all classes."""
+    return target * (1 - smoothing) + smoothing / target.shape[-1]
+
+
+def binary_crossentropy(probability: Tensor, target: Tensor, epsilon: float) -> Tensor:
+    """-t log(p) - (1 - t) log(1 - p), p limited to [epsilon, 1 - epsilon] as Keras does."""
+    p = probability.clamp(epsilon, 1 - epsilon)
+    return F.binary_cross_entropy(p, target, reduction="none")
+
+
+def categorical_crossentropy(probabilities: Tensor, target: Tensor, epsilon: float) -> Tensor:
+    """-sum(t log(p)) over the last axis, p divided by its sum, then limited to [eps, 1 - eps]."""
     p = probabilities / probabilities.sum(-1, keepdim=True)
-    return -p.clamp(1e-7, 1 - 1e-7).gather(-1, target.unsqueeze(-1)).squeeze(-1).log()
+    return -(target * p.clamp(epsilon, 1 - epsilon).log()).sum(-1)
+
+
+def sparse_categorical_crossentropy(
+    probabilities: Tensor, target: Tensor, epsilon: float
+) -> Tensor:
+    """-log(p[target]), p divided by its sum, then limited to [epsilon, 1 - epsilon]."""
+    p = probabilities / probabilities.sum(-1, keepdim=True)
+    chosen = p.gather(-1, target.unsqueeze(-1)).squeeze(-1)
+    return -chosen.clamp(epsilon, 1 - epsilon).log()
 
 
 def sparse_categorical_accuracy(prediction: Tensor, target: Tensor) -> Tensor:
@@ -51,13 +76,3 @@ def sparse_top_k_accuracy(prediction: Tensor, target: Tensor, k: int) -> Tensor:
 def absolute_error(prediction: Tensor, target: Tensor) -> Tensor:
     """|prediction - target|."""
     return (prediction - target).abs()
-
-
-def one_hot_smoothed(target: Tensor, smoothing: float) -> Tensor:
-    """A one-hot target with ``smoothing`` of its weight spread over all classes."""
-    return target * (1 - smoothing) + smoothing / target.shape[-1]
-
-
-def binary_crossentropy(probability: Tensor, target: Tensor) -> Tensor:
-    """-t log p - (1 - t) log(1 - p) of probabilities clipped to [1e-7, 1 - 1e-7]."""
-    return F.binary_cross_entropy(probability.clamp(1e-7, 1 - 1e-7), target, reduction="none")

@@ -35,11 +35,7 @@ def attention_weights_gradient(
 
 
 def scaled_dot_product_attention(
-    query: np.ndarray,
-    key: np.ndarray,
-    value: np.ndarray,
-    mask: np.ndarray | None,
-    causal: bool,
+    query: np.ndarray, key: np.ndarray, value: np.ndarray, mask: np.ndarray | None, causal: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean of value (N, heads, S, E) by the attention weights: y (N, heads, T, E) and the weights.
 
@@ -50,11 +46,7 @@ def scaled_dot_product_attention(
 
 
 def scaled_dot_product_attention_gradient(
-    dy: np.ndarray,
-    weights: np.ndarray,
-    query: np.ndarray,
-    key: np.ndarray,
-    value: np.ndarray,
+    dy: np.ndarray, weights: np.ndarray, query: np.ndarray, key: np.ndarray, value: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Gradients of scaled_dot_product_attention with respect to query, key and value."""
     dweights = dy @ value.swapaxes(-1, -2)

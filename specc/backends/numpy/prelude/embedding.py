@@ -3,10 +3,13 @@
 import numpy as np
 
 
-def embedding_gradient(ids: np.ndarray, dy: np.ndarray, rows: int) -> np.ndarray:
+def embedding_gradient(
+    ids: np.ndarray, dy: np.ndarray, rows: int, padding: int | None = None
+) -> np.ndarray:
     """Gradient of table[ids] with respect to the table: ids (...), dy (..., D) to (rows, D).
 
-    The rows of dy are sorted by id and summed in runs, in their order in the batch.
+    The rows of dy are sorted by id and summed in runs, in their order in the batch. The row
+    ``padding`` gets none.
     """
     flat_ids = ids.reshape(-1)
     order = np.argsort(flat_ids, kind="stable")
@@ -15,4 +18,6 @@ def embedding_gradient(ids: np.ndarray, dy: np.ndarray, rows: int) -> np.ndarray
     table_gradient = np.zeros((rows, dy.shape[-1]), dy.dtype)
     sorted_dy = dy.reshape(-1, dy.shape[-1])[order]
     table_gradient[sorted_ids[starts]] = np.add.reduceat(sorted_dy, starts, axis=0)
+    if padding is not None:
+        table_gradient[padding] = 0
     return table_gradient

@@ -86,6 +86,26 @@ def binary_crossentropy_gradient(
     return within * slope * feature_mean_gradient(weights, prediction)
 
 
+def binary_crossentropy_floored(
+    prediction: np.ndarray, target: np.ndarray, label_smoothing: float
+) -> np.ndarray:
+    """binary_crossentropy whose logarithms are at least -100, as torch's: p may be 0 or 1."""
+    target = target * (1 - label_smoothing) + 0.5 * label_smoothing
+    with np.errstate(divide="ignore"):
+        log_p, log_rest = np.log(prediction), np.log1p(-prediction)
+    values = target * np.maximum(log_p, -100) + (1 - target) * np.maximum(log_rest, -100)
+    return feature_mean(-values)
+
+
+def binary_crossentropy_floored_gradient(
+    prediction: np.ndarray, target: np.ndarray, label_smoothing: float, weights: np.ndarray
+) -> np.ndarray:
+    """Gradient of sum(weights * binary_crossentropy_floored), its divisor limited as in torch."""
+    target = target * (1 - label_smoothing) + 0.5 * label_smoothing
+    slope = (prediction - target) / np.maximum(prediction * (1 - prediction), 1e-12)
+    return slope * feature_mean_gradient(weights, prediction)
+
+
 def binary_crossentropy_from_logits(
     logits: np.ndarray, target: np.ndarray, label_smoothing: float = 0.0
 ) -> np.ndarray:

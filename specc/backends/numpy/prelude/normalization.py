@@ -195,3 +195,26 @@ def layer_norm_gradient(
     dx = inverse_deviation * (slope - along_mean - normalized * along_x)
     sizes = tuple(dy.shape[axis] for axis in axes)
     return dx, dgamma.reshape(sizes), dbeta.reshape(sizes)
+
+
+def update_statistics(
+    moving_mean: np.ndarray,
+    moving_variance: np.ndarray,
+    mean: np.ndarray,
+    variance: np.ndarray,
+    keep: float,
+    count: int = 0,
+) -> None:
+    """Moves the running statistics towards those of a batch, in place; ``keep`` of the old stays.
+
+    With a count of values per feature the variance becomes the unbiased one. Raises ValueError
+    where that does not exist.
+    """
+    if count == 1:
+        raise ValueError("batch normalization needs more than 1 value per feature to train")
+    if count:
+        variance = variance * (count / (count - 1))
+    moving_mean *= keep
+    moving_mean += (1 - keep) * mean
+    moving_variance *= keep
+    moving_variance += (1 - keep) * variance

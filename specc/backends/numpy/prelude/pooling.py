@@ -156,11 +156,7 @@ def max_pool1d_gradient(
 
 
 def average_pool1d(
-    x: np.ndarray,
-    pool_size: int,
-    strides: int,
-    padding: tuple[int, int],
-    count_include_pad: bool,
+    x: np.ndarray, pool_size: int, strides: int, padding: tuple[int, int], count_include_pad: bool
 ) -> np.ndarray:
     """Mean of each window of x (N, T, C), as (N, OT, C); the divisor is average_pool2d's."""
     size, steps, pads = (1, pool_size), (1, strides), ((0, 0), padding)
@@ -180,3 +176,29 @@ def average_pool1d_gradient(
     shape, size, steps = (batch, 1, length, channels), (1, pool_size), (1, strides)
     pads = ((0, 0), padding)
     return average_pool2d_gradient(dy[:, None], shape, size, steps, pads, count_include_pad)[:, 0]
+
+
+def global_max_pool_gradient(
+    x: np.ndarray, y: np.ndarray, dy: np.ndarray, axes: int | tuple[int, ...]
+) -> np.ndarray:
+    """Gradient of x.max(axes) with respect to x; y and dy keep the axes with size 1.
+
+    Equal maxima share it equally.
+    """
+    largest = x == y
+    return largest * (dy / largest.sum(axis=axes, keepdims=True))
+
+
+def masked_mean(
+    x: np.ndarray, mask: np.ndarray, steps: int, channels: int, keepdims: bool
+) -> np.ndarray:
+    """Mean of x (N, T, C) or (N, C, T) over the steps where the mask (N, T) is True."""
+    valid = np.expand_dims(mask, channels)
+    total = np.where(valid, x, 0).sum(axis=steps, keepdims=keepdims)
+    return total / valid.sum(axis=steps, keepdims=keepdims, dtype=x.dtype)
+
+
+def masked_mean_gradient(dy: np.ndarray, mask: np.ndarray, steps: int, channels: int) -> np.ndarray:
+    """Gradient of masked_mean with respect to x; dy keeps the axis of the steps with size 1."""
+    valid = np.expand_dims(mask, channels)
+    return valid * (dy / valid.sum(axis=steps, keepdims=True, dtype=dy.dtype))

@@ -1,0 +1,73 @@
+"""The NumPy backend: functions over arrays with every gradient written out, for readers as much as for machines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+from specc.backends.base import Backend
+from specc.backends.files import SourceFile, constants, header
+from specc.backends.numpy.program import RESERVED, NumpyProgram
+from specc.backends.prelude import read_prelude
+from specc.backends.training_functions import Dialect, TrainingWriter
+from specc.backends.writer import class_name, literal
+from specc.ir.graph import Program
+from specc.ops.registry import OPS
+from specc.passes.inline_calls import inline_calls
+from specc.passes.layout import assign_layout
+
+_HERE = Path(__file__).parent
+_KERNELS = tuple(
+    (path, "layers")
+    for path in sorted((_HERE / "prelude").glob("*.py"))
+    if path.stem not in ("__init__", "losses", "metrics", "training")
+)
+PRELUDE = (
+    *_KERNELS,
+    (_HERE / "prelude" / "losses.py", "losses and metrics"),
+    (_HERE / "prelude" / "metrics.py", "losses and metrics"),
+    (_HERE.parent / "prelude_shared.py", "reproducibility"),
+    (_HERE.parent / "prelude_arrays.py", "training"),
+    (_HERE.parent / "prelude_program.py", "command line"),
+    (_HERE / "prelude_random.py", "reproducibility"),
+    (_HERE / "prelude" / "training.py", "training"),
+)
+DIALECT = Dialect("numpy", {"l1": "np.abs({w}).sum()", "l2": "np.square({w}).sum()"}, "", RESERVED)
+
+
+class NumpyBackend(Backend):
+    """Plain NumPy, forward and backward."""
+
+    name = "numpy"
+    title = "NumPy"
+    requires: ClassVar[dict[str, str]] = {}
+
+    def emit(self, program: Program, only: str = "all") -> str:
+        program = assign_layout(inline_calls(program), "channels_last", OPS)
+        prelude = read_prelude(PRELUDE)
+        functions = NumpyProgram(program, self.lower, frozenset(prelude.definitions))
+        where = {path: f"model.parameters[{literal(path)}]" for path in functions.parameters}
+        writer = TrainingWriter(program, DIALECT, self.lower, (), where, functions.trained)
+        file = SourceFile(prelude, writer.features(), {"np": "import numpy as np"})
+        name = class_name(program.name)
+        file.prelude_names = {"Model": name}
+        frozen = [path for path in functions.parameters if path not in functions.trained]
+        file.add("model", model_class(name, frozen))
+        file.add("model", functions.forward())
+        if program.training is not None and only == "all":
+            file.add("training", functions.forward_backward())
+        writer.write(file, only)
+        return file.text(header(program, self.name, self.title), constants(program, self.name))
+
+
+def model_class(name: str, frozen: list[str]) -> str:
+    """The class that holds a network's arrays."""
+    listed = f"frozenset({{{', '.join(map(literal, frozen))}}})" if frozen else "frozenset()"
+    return f'''class {name}:
+    """The arrays of a network by path, and the seed of its masks."""
+
+    frozen = {listed}  # not trained by gradients
+
+    def __init__(self, parameters, seed):
+        self.parameters, self.seed = parameters, seed
+'''

@@ -1,0 +1,263 @@
+"""Writes the NumPy program: the forward pass, the losses and every gradient as explicit statements."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from specc.backends.writer import Names, literal, render
+from specc.ir.graph import Loss, Node, Program, Value
+from specc.ir.types import TensorType
+from specc.ops.base import Form
+from specc.ops.gradients import EXPRESSION, GradientBuilder
+from specc.ops.registry import OPS
+from specc.passes.layout import inverse
+
+RESERVED = frozenset({"np", "math", "hashlib", "model", "p", "inputs", "targets", "step", "record"})
+
+
+@dataclass
+class Statements:
+    """Lines of one function, and the text that stands for each value."""
+
+    names: Names
+    lines: list[str] = field(default_factory=list)
+    inlined: dict[int, str] = field(default_factory=dict)
+
+    def text(self, value: Value) -> str:
+        return self.inlined.get(id(value)) or self.names.of(value)
+
+    def assign(self, target: str, expression: str, shape: str = "") -> None:
+        comment = f"  # {shape}" if shape else ""
+        self.lines.append(f"    {target} = {expression}{comment}")
+
+    def section(self, title: str) -> None:
+        self.lines += ["", f"    # {title}"]
+
+
+class NumpyProgram:
+    """The functions of a flat program whose images are channels last."""
+
+    def __init__(
+        self, program: Program, lower: Callable[[Node], Form], kernels: frozenset[str]
+    ) -> None:
+        self.program, self.lower = program, lower
+        self.reserved = RESERVED | kernels
+        self.graph = program.graph
+        self.parameters = {
+            path: Value(path, TensorType("float", parameter.shape))
+            for path, parameter in self.graph.parameters()
+        }
+        self.trained = [path for path, p in self.graph.parameters() if p.trainable]
+        self.saved = {
+            f"{node.path}.{name}": Value(f"{node.path}.{name}", kind)
+            for node in self.graph.nodes
+            for name, kind in OPS[node.op].saved(node)
+        }
+
+    # Inference --------------------------------------------------------------------------------------------
+
+    def forward(self) -> str:
+        """``forward(model, inputs)``: what the losses and outputs need, in inference mode."""
+        body = self._begin()
+        self._forward(body, training=False, readers=_readers(self.graph.nodes, self.graph.outputs))
+        self._record(body)
+        body.lines.append(f"    return {self._results(body)}")
+        return "\n".join(
+            [
+                "def forward(model, inputs):",
+                '    """The forward pass in inference mode."""',
+                *self._prologue(),
+                *body.lines,
+            ]
+        )
+
+    def _begin(self) -> Statements:
+        body = Statements(Names(self.reserved | {"loss", "sample_weights"}))
+        for path, value in self.parameters.items():
+            body.inlined[id(value)] = f"p[{literal(path)}]"
+        for value in self.program.inputs:
+            body.assign(
+                body.names.of(value), f"inputs[{literal(value.name)}]", value.type.comment()
+            )
+        return body
+
+    def _prologue(self) -> list[str]:
+        return ["    p = model.parameters"] if self.parameters else []
+
+    def _results(self, body: Statements) -> str:
+        return ", ".join(body.text(value) for value in self.graph.outputs)
+
+    def _forward(self, body: Statements, training: bool, readers: Mapping[int, int]) -> None:
+        for node in self.graph.nodes:
+            self._statement(node, body, training, readers)
+
+    def _statement(
+        self, node: Node, body: Statements, training: bool, readers: Mapping[int, int]
+    ) -> None:
+        form = self.lower(node)
+        template = form.expression if training or not form.inference else form.inference
+        fields = self._fields(node, form, body)
+        expression = render(template, fields)
+        saved = self._saved(node) if training and form.saved else []
+        targets = [*node.outputs, *saved]
+        lone = len(targets) == 1 and targets[0].internal and readers.get(id(targets[0])) == 1
+        if lone and not form.effects:
+            body.inlined[id(targets[0])] = expression
+            return
+        listed = ", ".join(body.names.of(value) for value in targets)
+        body.assign(listed, expression, node.outputs[0].type.comment())
+        if training:
+            fields |= {v.name.rpartition(".")[2]: body.names.of(v) for v in saved}
+            body.lines += [f"    {_effect(effect, fields)}" for effect in form.effects]
+
+    def _fields(self, node: Node, form: Form, body: Statements) -> dict[str, str]:
+        ports = OPS[node.op].ports
+        texts = [None if value is None else body.text(value) for value in node.inputs]
+        fields = {name: literal(value) for name, value in form.values.items()}
+        if ports and ports[0].many:
+            fields |= {f"input{i}": text for i, text in enumerate(texts) if text}
+            fields["inputs"] = ", ".join(text for text in texts if text)
+        else:
+            fields |= {p.name: text or "None" for p, text in zip(ports, texts, strict=True)}
+        for parameter in node.parameters:
+            value = self.parameters[f"{node.layer}.{parameter.name}"]
+            fields[parameter.name.replace(".", "_")] = body.text(value)
+        call = node.path.partition("@")[2] or "0"
+        fields |= {"path": literal(node.layer), "call": call, "seed": "model.seed", "step": "step"}
+        return fields
+
+    def _saved(self, node: Node) -> list[Value]:
+        return [self.saved[f"{node.path}.{name}"] for name, _ in OPS[node.op].saved(node)]
+
+    def _record(self, body: Statements) -> None:
+        """Hands every named value to trace()."""
+        entries = []
+        for node in self.graph.nodes:
+            for value in node.outputs:
+                if not value.internal:
+                    text = body.text(value)
+                    if value.axes:
+                        text = f"{text}.transpose{inverse(value.axes)}"
+                    entries.append(f"{literal(value.name)}: {text}")
+        if entries:
+            body.lines.append(f"    record({{{', '.join(entries)}}})")
+
+    # Training ---------------------------------------------------------------------------------------------
+
+    def forward_backward(self) -> str:
+        """``forward_backward(model, inputs, targets, sample_weights, step)``: loss, raw result, gradients."""
+        training = self.program.training
+        assert training is not None
+        gradients, roots, seeds = self._differentiate()
+        backward = _live(gradients, roots)
+        losses = [loss.node for loss in training.losses]
+        readers = _readers([*self.graph.nodes, *losses, *backward], self.graph.outputs)
+        body = self._begin()
+        self._forward(body, training=True, readers=readers)
+        self._record(body)
+        raw = body.names.fresh("raw")
+        body.assign(raw, self._results(body))
+        body.assign("loss", f"total_loss(model, {raw}, targets, sample_weights)")
+        for loss, weights in zip(training.losses, seeds, strict=True):
+            self._weights(loss, weights, body)
+        body.section("Backward: d_x is the gradient of the loss with respect to x")
+        for node in backward:
+            values = {str(i): body.text(v) for i, v in enumerate(node.inputs) if v is not None}
+            listed = ", ".join(body.text(v) if v.name != "_" else "_" for v in node.outputs)
+            shape = node.outputs[0].type.comment() if node.outputs[0].name != "_" else ""
+            body.assign(listed, render(node["template"], values), shape)
+        entries = [
+            f"{literal(path)}: {body.text(roots[path]) if path in roots else f'np.zeros_like(p[{path!r}])'}"
+            for path in self.parameters
+            if path in self.trained
+        ]
+        body.lines.append(f"    gradients = {{{', '.join(entries)}}}")
+        body.lines.append(f"    return loss, {raw}, gradients")
+        return "\n".join(
+            [
+                "def forward_backward(model, inputs, targets, sample_weights=None, step=0):",
+                '    """(loss, what forward() returns, {path: gradient}) in training mode."""',
+                *self._prologue(),
+                *body.lines,
+            ]
+        )
+
+    def _differentiate(self) -> tuple[list[Node], dict[str, Value], list[Value]]:
+        """The backward nodes, each parameter's gradient, and the weights of each loss's values."""
+        training = self.program.training
+        assert training is not None
+        wanted = self._wanted()
+        g = GradientBuilder(self.parameters, self.saved, wanted)
+        seeds = []
+        for index, loss in enumerate(training.losses):
+            weights = Value(f"weights.{index}", loss.node.outputs[0].type)
+            seeds.append(weights)
+            g.seed(loss.node.outputs[0], weights)
+            OPS[loss.node.op].gradient(loss.node, g)
+        for node in reversed(self.graph.nodes):
+            reached = any(g.of(value) is not None for value in node.outputs)
+            if reached and (
+                any(g.wants(v) for v in node.inputs) or any(p.trainable for p in node.parameters)
+            ):
+                OPS[node.op].gradient(node, g)
+        for path, parameter in self.graph.parameters():
+            value = self.parameters[path]
+            if parameter.l2:
+                template = f"{2 * parameter.l2!r} * {{0}}"
+                g.add(value, g.expression(template, (value,), value.type, f"d_{path}"))
+            if parameter.l1:
+                template = f"{parameter.l1!r} * np.sign({{0}})"
+                g.add(value, g.expression(template, (value,), value.type, f"d_{path}"))
+        roots = {path: found for path in self.trained if (found := g.of(self.parameters[path]))}
+        return g.nodes, roots, seeds
+
+    def _wanted(self) -> set[int]:
+        """Ids of the values that something trainable lies behind."""
+        wanted = {id(self.parameters[path]) for path in self.trained}
+        for node in self.graph.nodes:
+            trains = any(p.trainable for p in node.parameters)
+            if trains or any(id(value) in wanted for value in node.inputs):
+                wanted |= {id(value) for value in node.outputs if value.type.dtype == "float"}
+        return wanted
+
+    def _weights(self, loss: Loss, weights: Value, body: Statements) -> None:
+        """What each value of a loss counts in the total: where the backward pass begins."""
+        target = body.names.fresh(loss.target.name)
+        body.names.alias(loss.target, target)
+        body.assign(target, f"targets[{literal(loss.target.name)}]", loss.target.type.comment())
+        prediction = body.text(loss.prediction)
+        rank = loss.node.outputs[0].type.rank
+        arguments = [f"{prediction}.shape[:{rank}]", f"{prediction}.dtype", "sample_weights"]
+        if loss.mask is not None:
+            arguments.append(body.text(loss.mask))
+        scale = f"{loss.weight!r} * " if loss.weight != 1.0 else ""
+        name = body.names.fresh("weights")
+        body.names.alias(weights, name)
+        body.assign(name, f"{scale}value_weights({', '.join(arguments)})", weights.type.comment())
+
+
+def _effect(template: str, fields: Mapping[str, str]) -> str:
+    for name, text in fields.items():
+        template = template.replace(f"{{{name}}}", text)
+    return template
+
+
+def _readers(nodes: list[Node] | tuple[Node, ...], outputs: tuple[Value, ...]) -> dict[int, int]:
+    counts: dict[int, int] = {}
+    for value in [v for node in nodes for v in node.inputs] + list(outputs):
+        if value is not None:
+            counts[id(value)] = counts.get(id(value), 0) + 1
+    return counts
+
+
+def _live(nodes: list[Node], roots: Mapping[str, Value]) -> list[Node]:
+    """The backward nodes that some parameter's gradient depends on."""
+    needed = {id(value) for value in roots.values()}
+    kept = []
+    for node in reversed(nodes):
+        if any(id(value) in needed for value in node.outputs):
+            kept.append(node)
+            needed |= {id(value) for value in node.inputs if value is not None}
+    assert all(node.op == EXPRESSION for node in kept)
+    return kept[::-1]

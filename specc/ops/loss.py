@@ -1,0 +1,114 @@
+"""What the losses share: ops from (prediction, target) to one value per position.
+
+The training program reduces the values.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from specc.ir.graph import Node
+from specc.ir.types import TensorType
+from specc.ops.attributes import Attribute, Boolean, Number
+from specc.ops.base import Form, Op, OpProblem, Port, Site
+from specc.ops.gradients import GradientBuilder
+
+LOGITS = Attribute(
+    "from_logits",
+    Boolean(),
+    False,
+    "The prediction is before its softmax or sigmoid. A softmax or sigmoid that feeds the loss is "
+    "fused into this form by the compiler.",
+)
+
+
+def label_smoothing(towards: str) -> Attribute:
+    return Attribute(
+        "label_smoothing",
+        Number(0, 1),
+        0.0,
+        f"The share of each target that is moved to {towards}.",
+    )
+
+
+class Loss(Op):
+    """Base of the losses. ``fuses`` is the activation that the loss absorbs into its stable form."""
+
+    family = "losses"
+    ports = (Port("prediction", dtype="float"), Port("target", dtype="any"))
+    internal = True
+    fuses: ClassVar[str | None] = None
+
+    def function(self, node: Node) -> str:
+        """The kernel's name in the NumPy prelude."""
+        return self.kind
+
+    def literals(self, node: Node) -> tuple[Any, ...]:
+        """Arguments of the kernel after prediction and target."""
+        return ()
+
+    def arguments(self, node: Node, prediction: str, target: str) -> str:
+        """Prediction and target as the NumPy kernel takes them, from what stands for them."""
+        return f"{prediction}, {cast_target(node, f'{target}.astype({prediction}.dtype)', target)}"
+
+    def numpy(self, node: Node) -> Form:
+        extra = "".join(f", {each!r}" for each in self.literals(node))
+        arguments = self.arguments(node, "{prediction}", "{target}")
+        return Form(f"{self.function(node)}({arguments}{extra})")
+
+    def gradient(self, node: Node, g: GradientBuilder) -> None:
+        """``g.of(output)`` is the weight of each value in the total loss."""
+        prediction, target = node.inputs
+        weights = g.of(node.outputs[0])
+        assert prediction is not None and target is not None and weights is not None
+        template = self.gradient_template(node)
+        values = (prediction, target, weights)
+        g.add(prediction, g.expression(template, values, prediction.type, f"d_{prediction.name}"))
+
+    def gradient_template(self, node: Node) -> str:
+        """The gradient by the prediction {0}, from the target {1} and each value's weight {2}."""
+        extra = "".join(f", {each!r}" for each in self.literals(node))
+        arguments = self.arguments(node, "{0}", "{1}")
+        return f"{self.function(node)}_gradient({arguments}{extra}, weights={{2}})"
+
+
+def type_of(node: Node, port: int = 0) -> TensorType:
+    """The type of the prediction (port 0) or the target (port 1)."""
+    value = node.inputs[port]
+    assert value is not None
+    return value.type
+
+
+def cast_target(node: Node, cast: str, plain: str = "{target}") -> str:
+    """``cast`` where the target is not of the prediction's type, else ``plain``."""
+    return plain if type_of(node, 1).dtype == "float" else cast
+
+
+def torch_target(node: Node) -> str:
+    return cast_target(node, "{target}.to({prediction}.dtype)")
+
+
+def tensorflow_target(node: Node) -> str:
+    return cast_target(node, "tf.cast({target}, {prediction}.dtype)")
+
+
+def same_shape(site: Site, kind: str) -> None:
+    """Refuses (N, 1) against (N,), which frameworks broadcast to (N, N) in silence."""
+    prediction, target = site.inputs
+    assert prediction is not None and target is not None
+    if prediction.shape == target.shape:
+        return
+    hint = ""
+    if prediction.shape[-1] == 1 and prediction.shape[:-1] == target.shape:
+        inner = ", ".join(map(str, prediction.shape[1:]))
+        hint = (
+            f"declare the target as {target.dtype}[{inner}]; broadcasting (N, 1) against (N,) "
+            "would compare every sample with every other"
+        )
+    raise OpProblem(
+        f"{kind} needs a target of the prediction's shape: the prediction is {prediction}, "
+        f"the target {target}",
+        help=hint,
+        port="target",
+        code="E0603",
+    )
