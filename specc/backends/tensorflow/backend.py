@@ -1,0 +1,112 @@
+"""The TensorFlow backend: a keras.Model of Keras' layers, trained by one tf.function per kind of step."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+from specc.backends.base import Backend
+from specc.backends.files import SourceFile, constants, header
+from specc.backends.modules import ModuleEmitter
+from specc.backends.prelude import read_prelude
+from specc.backends.training_functions import Dialect, TrainingWriter, layouts
+from specc.ir.graph import Program, Value
+from specc.ops.registry import OPS
+from specc.passes.layout import assign_layout, inverse
+
+_HERE = Path(__file__).parent
+PRELUDE = (
+    (_HERE / "prelude_layers.py", "layers"),
+    (_HERE / "prelude_losses.py", "losses and metrics"),
+    (_HERE.parent / "prelude_shared.py", "reproducibility"),
+    (_HERE.parent / "prelude_arrays.py", "training"),
+    (_HERE.parent / "prelude_program.py", "command line"),
+    (_HERE / "prelude_random.py", "reproducibility"),
+    (_HERE / "prelude.py", "training"),
+)
+IMPORTS = {
+    "np": "import numpy as np",
+    "tf": "import tensorflow as tf",
+    # Keras itself is imported by the lines below, which take os.
+    "keras": "import os",
+}
+IMPORT_KERAS = """
+os.environ["KERAS_BACKEND"] = "tensorflow"  # read when keras is first imported
+
+import keras
+
+if keras.backend.backend() != "tensorflow":
+    raise ImportError(
+        f"keras already runs on {keras.backend.backend()} in this process; import this file first, "
+        "or set KERAS_BACKEND=tensorflow"
+    )
+"""
+
+DIALECT = Dialect(
+    "tensorflow",
+    {"l1": "tf.reduce_sum(tf.abs({w}))", "l2": "tf.reduce_sum(tf.square({w}))"},
+    "model, inputs, step=0, training=False",
+    frozenset({"tf", "keras", "np", "os", "math"}),
+)
+
+
+class TensorflowModules(ModuleEmitter):
+    reserved_names = frozenset({"tf", "keras", "np", "os", "math", "record", "dropout"})
+    base, block_base = "keras.Model", "keras.Layer"
+    method = "call"
+    container = "{items}"
+    context: ClassVar[dict[str, str]] = {"step": "step", "training": "training=False"}
+    # The public names of a built keras.Model and keras.Layer (Keras 3.15), and this file's own.
+    reserved_attributes = frozenset(
+        "activity_regularizer add_loss add_metric add_variable add_weight autocast build "
+        "build_from_config built call call_signature_parameters compile compile_from_config compiled "
+        "compiled_loss compiled_metrics compute_dtype compute_loss compute_mask compute_metrics "
+        "compute_output_shape compute_output_spec count_params distribute_reduction_method "
+        "distribute_strategy dtype dtype_policy evaluate export fit from_config get_build_config "
+        "get_compile_config get_config get_layer get_metrics_result get_quantization_layer_structure "
+        "get_state_tree get_weights input input_dtype input_spec jit_compile layers "
+        "load_own_variables load_weights loss losses make_predict_function make_test_function "
+        "make_train_function metrics metrics_names metrics_variables name non_trainable_variables "
+        "non_trainable_weights optimizer output path predict predict_function predict_on_batch "
+        "predict_step quantization_mode quantize quantized_build quantized_call rematerialized_call "
+        "reset_metrics run_eagerly save save_own_variables save_weights seed set_state_tree "
+        "set_weights stateless_call stateless_compute_loss steps_per_execution summary supports_jit "
+        "supports_masking symbolic_call test_function test_on_batch test_step to_json train_function "
+        "train_on_batch train_step trainable trainable_variables trainable_weights "
+        "unrolled_steps_per_execution variable_dtype variables weights".split()
+    )
+
+    def passed(self, needs: list[str]) -> list[str]:
+        """By keyword: Keras takes positional arguments for tensors of the batch."""
+        return [f"{name}={name}" for name in needs]
+
+    def in_spec_layout(self, text: str, value: Value) -> str:
+        return f"tf.transpose({text}, {list(inverse(value.axes))})" if value.axes else text
+
+
+class TensorflowBackend(Backend):
+    """TensorFlow 2 with Keras 3 on CPU or GPU."""
+
+    name = "tensorflow"
+    title = "TensorFlow"
+    requires: ClassVar[dict[str, str]] = {"tensorflow": "tensorflow>=2.18"}
+
+    def emit(self, program: Program, only: str = "all") -> str:
+        program = assign_layout(program, "channels_last", OPS)
+        modules = TensorflowModules(program, self.lower)
+        source = modules.emit()
+        writer = TrainingWriter(
+            program,
+            DIALECT,
+            self.lower,
+            tuple(modules.passed(modules.main.needs)),
+            modules.where,
+            modules.trained(),
+        )
+        file = SourceFile(read_prelude(PRELUDE), writer.features(), IMPORTS)
+        file.prelude_names = {"Model": modules.main_class}
+        file.add("model", source)
+        file.add("training", layouts(modules.weights, full=False))
+        writer.write(file, only)
+        compiled = constants(program, self.name)
+        return file.text(header(program, self.name, self.title), f"{IMPORT_KERAS}\n{compiled}")
