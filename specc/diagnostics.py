@@ -10,6 +10,50 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 
+CODES: dict[str, str] = {
+    # Files
+    "E0001": "a file that cannot be read",
+    "E0002": "a file that is too large",
+    "E0003": "a file that is not UTF-8",
+    "E0004": "a control character",
+    "E0005": "a file whose ending says nothing",
+    "E0006": "an include that is not a file of the spec's folder",
+    "E0007": "an include that goes round in a circle",
+    "E0008": "an included file with more than blocks and parameters",
+    "E0009": "a name that two files define",
+    "E0010": "a --set whose path leads nowhere",
+    # YAML
+    "E0101": "text that is not YAML",
+    "E0102": "an expression within brackets that is not quoted",
+    "E0103": "YAML that is not one mapping of names to values",
+    "E0104": "a key that is given twice",
+    "E0105": "a tag",
+    "E0106": "an alias without an anchor, or a merge key",
+    "E0107": "mappings and lists without measure",
+    # The language
+    "E0201": "a statement that does not parse",
+    "E0202": "a text in quotes that is broken",
+    "E0203": "a character without a meaning",
+    "E0204": "brackets that do not match",
+    "E0205": "a name that is given twice",
+    "E0206": "more values than a layer takes",
+    "E0207": "a value without a name after one with a name",
+    "E0208": "a statement that can stand only once",
+    "E0209": "a chain without a layer",
+    "E0210": "attributes for a layer that has them already",
+    "E0211": "a spec that the language cannot write",
+    # Expressions
+    "E0301": "text that is not an expression",
+    "E0302": "an unknown parameter or function",
+    "E0303": "an operation that its values do not allow",
+    "E0304": "a division by zero",
+    "E0305": "a number or an expression without measure",
+    "E0306": "an expression that is only a part of a value",
+}
+"""Every code with its title. A family of codes belongs to one part of the compiler: E00 files, E01 YAML,
+E02 the language, E03 expressions, E04 names and wiring, E05 attributes, E06 shapes, E07 training, E08 data,
+E09 backends, W10 warnings. Titles of other families join by ``CODES.update`` where those are defined."""
+
 
 @dataclass(frozen=True)
 class Source:

@@ -127,7 +127,7 @@ def read_number(token: str, span: Span) -> int | float:
 
 
 def read_text(token: str, span: Span) -> str:
-    """The value of a STRING token, whose escapes are JSON's; E0206 for one that JSON does
+    """The value of a STRING token, whose escapes are JSON's; E0202 for one that JSON does
     not have.
     """
     try:
@@ -136,5 +136,5 @@ def read_text(token: str, span: Span) -> str:
     except ValueError:
         message = "the text has an escape that means nothing"
         help_text = r"the escapes are \" \\ \/ \n \t \r \b \f and \u1234"
-        raise SpecError(Diagnostic("E0206", message, span, help=help_text)) from None
+        raise SpecError(Diagnostic("E0202", message, span, help=help_text)) from None
     return value

@@ -346,6 +346,8 @@ def parse_expression(text: str, span: Span) -> Expression:
     # Most expressions are one name: these need no parser, which takes longer to load than the rest
     # of the front end.
     name = text.strip()
+    if not name:
+        raise SpecError(Diagnostic("E0301", "the expression is empty", span))
     start = text.find(name)
     if _NAME.fullmatch(name) and name not in RESERVED:
         return Name(name, span=locate(start, start + len(name)))

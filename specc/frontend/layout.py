@@ -19,6 +19,7 @@ MAX_BRACKETS = 100
 MAX_ERRORS = 20
 """After so many errors in one file the rest is noise."""
 
+_SINGLE_QUOTED = re.compile(r"'[^'\n]*'")
 _UNCLOSED_STRING = re.compile(r'"([^"\\\n]|\\.)*')
 _OPENERS = {"LPAR": "RPAR", "LSQB": "RSQB", "LBRACE": "RBRACE"}
 SYMBOLS = {
@@ -55,21 +56,24 @@ def lex(source: Source) -> tuple[list[Token], list[Diagnostic]]:
             return list(grammar().lex(text)), diagnostics
         except UnexpectedCharacters as error:
             start = error.pos_in_stream or 0
-            string = _UNCLOSED_STRING.match(text, start)
+            string = _UNCLOSED_STRING.match(text, start) or _SINGLE_QUOTED.match(text, start)
             end = string.end() if string else start + 1
-            diagnostics.append(_bad_character(Span(source, start, end), text[start]))
+            diagnostics.append(_bad_character(Span(source, start, end), text[start:end]))
             if len(diagnostics) >= MAX_ERRORS:
                 raise SpecError(diagnostics) from None
             text = text[:start] + " " * (end - start) + text[end:]
 
 
-def _bad_character(span: Span, character: str) -> Diagnostic:
+def _bad_character(span: Span, text: str) -> Diagnostic:
+    character = text[0]
     if character == '"':
         return Diagnostic(
             "E0202", "this text has no closing quote", span, help='end it with " on the same line'
         )
     if character in "'`‘’“”":
-        return Diagnostic("E0203", f"{character} does not start a text", span, help='use "..."')
+        inner = text[1:-1] or "..."
+        message = f"{character} does not start a text"
+        return Diagnostic("E0203", message, span, help=f'write "{inner}"')
     shown = character if character.isprintable() else f"U+{ord(character):04X}"
     return Diagnostic("E0203", f"the character '{shown}' has no meaning in the language", span)
 
@@ -159,7 +163,11 @@ class _Layout:
                 raise self._never_closed(index)
             opened = Note(f"'{opener}' is opened here", span_of(self.source, opener))
             message = f"expected '{SYMBOLS[_OPENERS[opener.type]]}', found '{token}'"
-            raise _Broken(Diagnostic("E0204", message, span, (opened,)), index, index)
+            # Left out is the bracket without a partner: the opener, if an outer one wants this closer.
+            outer = (self.raw[i].type for i, mode in self.open if mode == "flow")
+            wanted = any(_OPENERS[kind] == token.type for kind in outer)
+            odd = self.open[-1][0] if wanted else index
+            raise _Broken(Diagnostic("E0204", message, span, (opened,)), odd, odd)
         if self._mode() != "flow":
             self._end_statement(token, index)
         self.open.pop()
@@ -177,7 +185,10 @@ class _Layout:
             help=f"add the missing '{symbol}'",
         )
         newlines = (i for i in range(index, end) if self.raw[i].type == "NEWLINE")
-        return _Broken(diagnostic, index, next(newlines, end) - 1 if mode == "flow" else None)
+        last = next(newlines, end) - 1
+        if self.raw[last].type == "LBRACE":  # it opens the body of the statement
+            last -= 1
+        return _Broken(diagnostic, index, last if mode == "flow" else None)
 
 
 def lay_out(

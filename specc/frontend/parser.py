@@ -35,8 +35,6 @@ class Parsed:
 def parse_file(source: Source) -> Parsed:
     """Parses a whole ``.specc`` text. Errors are collected; the tree holds the statements without
     one."""
-    from lark import UnexpectedToken
-
     tokens, diagnostics = lex(source)
     tokens, comments = lay_out(source, tokens, diagnostics)
     bad_lines = {source.position(d.span.start)[0] for d in diagnostics if d.span}
@@ -44,10 +42,9 @@ def parse_file(source: Source) -> Parsed:
     index = 0
     while index < len(tokens) and len(diagnostics) < MAX_ERRORS:
         token = _soften_keyword(automaton, tokens, index)
-        try:
-            automaton.feed_token(token)
+        if _feed(automaton, token):
             index += 1
-        except UnexpectedToken:
+        else:
             if source.position(start_of(token))[0] not in bad_lines:
                 problem, help_text = _describe(automaton, tokens, index)
                 span = _error_span(source, token)
@@ -79,12 +76,10 @@ def parse_expression_tree(text: str, locate: Locate) -> Tree[Token]:
     automaton = grammar().parse_interactive("", start="expr")
     for index in range(len(tokens)):
         token = _soften_keyword(automaton, tokens, index)
-        try:
-            automaton.feed_token(token)
-        except UnexpectedToken:
+        if not _feed(automaton, token):
             message, help_text = _describe(automaton, tokens, index)
             span = locate(start_of(token), token.end_pos or 0)
-            raise SpecError(Diagnostic("E0301", message, span, help=help_text)) from None
+            raise SpecError(Diagnostic("E0301", message, span, help=help_text))
     try:
         return _finish(automaton)
     except UnexpectedToken:
@@ -94,6 +89,21 @@ def parse_expression_tree(text: str, locate: Locate) -> Tree[Token]:
         raise SpecError(Diagnostic("E0301", message, locate(start, len(text)))) from None
 
 
+def _feed(automaton: InteractiveParser, token: Token) -> bool:
+    """Whether the token can stand here. If not, the automaton is left as it was before."""
+    from lark import UnexpectedToken
+
+    state = automaton.parser_state
+    states, values = list(state.state_stack), list(state.value_stack)
+    try:
+        automaton.feed_token(token)
+    except UnexpectedToken:
+        # The automaton may have reduced rules before it saw that the token does not fit.
+        state.state_stack[:], state.value_stack[:] = states, values
+        return False
+    return True
+
+
 def _finish(automaton: InteractiveParser) -> Tree[Token]:
     # Lark leaves these methods of its interactive parser untyped.
     tree: Tree[Token] = automaton.feed_eof()  # type: ignore[no-untyped-call]
@@ -101,7 +111,7 @@ def _finish(automaton: InteractiveParser) -> Tree[Token]:
 
 
 # Where a word that opens statements is followed by one of these tokens, it is a value's name.
-_NAME_FOLLOWERS = frozenset({"COMMA", "VBAR", "NEWLINE"})
+_NAME_FOLLOWERS = frozenset({"COMMA", "VBAR"})
 
 
 def _actions(automaton: InteractiveParser, state: object) -> dict[str, tuple[object, object]]:

@@ -9,11 +9,6 @@ from specc.diagnostics import Diagnostic, Note, Source, Span
 
 _CAUSES: tuple[tuple[str, str, str], ...] = (
     (
-        "could not find expected ':'",
-        "this line is neither 'name: value' nor a '- item'",
-        "is a ':' or the space after it missing?",
-    ),
-    (
         "did not find expected key",
         "the indentation of this line fits no line above it",
         "entries of one mapping start in the same column",
@@ -60,6 +55,7 @@ def explain(source: Source, error: Any) -> Diagnostic:
         or _unclosed(source, problem, error.context or "", context_at)
         or _in_flow(source, at, problem, context_at)
         or _bad_start(source, at, problem)
+        or _no_colon(source, problem, context_at)
         or _misplaced_colon(source, at, problem)
         or _after_value(source, at, problem)
         or _by_cause(source, at, problem)
@@ -82,6 +78,9 @@ def _unquoted_expression(source: Source, at: int) -> Diagnostic | None:
         whole = re.compile(r"\$\{[^}\n]*\}?").match(source.text, at - 1)
         span = Span(source, at - 1, whole.end() if whole else at + 1)
         text = source.text[span.start : span.end]
+        if at > 1 and source.text[at - 2] not in " \t\n[{,":
+            message = "an expression has to be the whole value"
+            return Diagnostic("E0306", message, span)
         return Diagnostic(
             "E0102",
             "within [ ] or { } an expression has to be quoted: YAML reads its braces as a mapping",
@@ -113,6 +112,16 @@ def _bad_start(source: Source, at: int, problem: str) -> Diagnostic | None:
         message = f"a value cannot start with '{character}'"
         help_text = "quote the text"
     return Diagnostic("E0101", message, Span(source, at, at + 1), help=help_text)
+
+
+def _no_colon(source: Source, problem: str, line_at: int | None) -> Diagnostic | None:
+    if "could not find expected ':'" not in problem or line_at is None:
+        return None
+    number, column = source.position(line_at)
+    end = line_at - column + 1 + len(source.line(number).rstrip())
+    message = "this line is neither 'name: value' nor a '- item'"
+    help_text = "is a ':' or the space after it missing?"
+    return Diagnostic("E0101", message, Span(source, line_at, max(end, line_at)), help=help_text)
 
 
 def _misplaced_colon(source: Source, at: int, problem: str) -> Diagnostic | None:

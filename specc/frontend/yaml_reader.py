@@ -169,8 +169,7 @@ class _Reader:
             return self._alias(event)
         self._count(1, self._span(event))
         if event.tag is not None and event.tag != "!":
-            message = f"the tag '{event.tag}' has no meaning in a spec"
-            self._report("E0105", message, self._span(event), "remove it")
+            self._refuse_tag(self._span(event))
         nodes_before = self.nodes
         if isinstance(event, ScalarEvent):
             tree: Tree = self._scalar(event)
@@ -188,6 +187,11 @@ class _Reader:
             nodes = self.nodes - nodes_before + 1
             self.anchors[event.anchor] = _Anchored(tree, nodes, self.height)
         return tree
+
+    def _refuse_tag(self, node: Span) -> None:
+        tag = node.source.text[node.start :].split(maxsplit=1)[0]
+        span = Span(self.source, node.start, node.start + len(tag))
+        self._report("E0105", f"the tag '{tag}' has no meaning in a spec", span, "remove it")
 
     def _count(self, nodes: int, span: Span) -> None:
         self.nodes += nodes
