@@ -18,11 +18,13 @@ def attention_weights(
         past = np.tri(*weights.shape[-2:], dtype=np.bool_)
         allowed = past if mask is None else mask & past
     if allowed is not None:
-        weights = np.where(allowed, weights, np.finfo(weights.dtype).min)
+        weights += np.where(allowed, 0, np.finfo(weights.dtype).min)
     weights -= weights.max(axis=-1, keepdims=True)
     np.exp(weights, out=weights)
     weights /= weights.sum(axis=-1, keepdims=True)
-    return weights if allowed is None else weights * allowed
+    if allowed is not None:
+        weights *= allowed
+    return weights
 
 
 def attention_weights_gradient(

@@ -102,7 +102,9 @@ def binary_crossentropy_floored_gradient(
 ) -> np.ndarray:
     """Gradient of sum(weights * binary_crossentropy_floored), its divisor limited as in torch."""
     target = target * (1 - label_smoothing) + 0.5 * label_smoothing
-    slope = (prediction - target) / np.maximum(prediction * (1 - prediction), 1e-12)
+    # torch keeps its limit of 1e-12 as a float32.
+    limit = float(np.float32(1e-12))
+    slope = (prediction - target) / np.maximum(prediction * (1 - prediction), limit)
     return slope * feature_mean_gradient(weights, prediction)
 
 
@@ -120,8 +122,7 @@ def binary_crossentropy_from_logits_gradient(
 ) -> np.ndarray:
     """Gradient of sum(weights * binary_crossentropy_from_logits): sigmoid(logits) - target."""
     target = target * (1 - label_smoothing) + 0.5 * label_smoothing
-    decay = np.exp(-np.abs(logits))
-    probability = np.where(logits >= 0, 1, decay) / (1 + decay)
+    probability = 1 / (1 + np.exp(np.minimum(-logits, 80)))
     return (probability - target) * feature_mean_gradient(weights, logits)
 
 
