@@ -75,12 +75,12 @@ def _losses() -> Dict[str, Any]:
 _OPTIMIZER = Reference("an optimizer", _optimizers)
 _CLIPPING = Reference("a clipping", _clippings)
 _METRIC = Reference("a metric", _metrics)
-_TRAINING = (
+TRAINING = (
     Attribute("epochs", Integer(1), 10, "How often the training data is gone through."),
     Attribute("batch_size", Integer(1), 32, "Samples in a step."),
     Attribute("shuffle", Boolean(), True, "Whether each epoch has its own order."),
 )
-_TRAINING_KEYS = ("loss", "optimizer", "metrics", "clip", *(a.name for a in _TRAINING))
+_TRAINING_KEYS = ("loss", "optimizer", "metrics", "clip", *(a.name for a in TRAINING))
 
 
 def build_program(tree: Mapping, origin: str = "") -> tuple[Program, tuple[Diagnostic, ...]]:
@@ -359,9 +359,9 @@ class ProgramBuilder:
             self._metric(each, scope, targets, outputs, good)
             for each in self._list(tree.get("metrics"))
         ]
-        entries = tuple((k, v) for k, v in tree.entries if k.value in {a.name for a in _TRAINING})
+        entries = tuple((k, v) for k, v in tree.entries if k.value in {a.name for a in TRAINING})
         values = self.graphs.configurator.attributes(
-            _TRAINING,
+            TRAINING,
             Mapping(entries, tree.span),
             self.environment,
             what="training",
