@@ -24,7 +24,7 @@ _EPSILON = Attribute(
     "epsilon",
     Number(0, 0.5, above=True, below=True),
     1e-7,
-    "Probabilities are limited to [epsilon, 1 - epsilon] before their logarithm. Logits need no limit.",
+    "Probabilities are limited to [epsilon, 1 - epsilon] before their logarithm; logits are not.",
 )
 _AXIS = Attribute(
     "axis", Integer(), keras=-1, pytorch=1, doc="The axis of the classes, the batch being 0."
@@ -33,8 +33,9 @@ _AXIS = Attribute(
 
 def _class_axis(node: Node) -> int | None:
     """The axis of the classes where it is not the last."""
-    axis, rank = node["axis"], type_of(node).rank
-    return None if axis in (-1, rank - 1) else int(axis) % rank
+    rank = type_of(node).rank
+    axis = int(node["axis"]) % rank
+    return None if axis == rank - 1 else axis
 
 
 def _last(node: Node, template: str, backend: str) -> str:
@@ -73,14 +74,15 @@ class Crossentropy(Loss):
         rank = site.input.rank
         if rank < 2:
             raise OpProblem(
-                f"{self.kind} needs an axis of classes beside the batch; the prediction is {site.input}",
+                f"{self.kind} needs an axis of classes beside the batch; "
+                f"the prediction is {site.input}",
                 port="prediction",
                 code="E0603",
             )
         if not -rank < site["axis"] < rank or site["axis"] == 0:
             raise OpProblem(
-                f"axis {site['axis']} cannot be that of the classes: the prediction {site.input} has "
-                f"{rank} axes, of which axis 0 is the batch",
+                f"axis {site['axis']} cannot be that of the classes: the prediction {site.input} "
+                f"has {rank} axes, of which axis 0 is the batch",
                 attribute="axis",
             )
         return int(site["axis"]) % rank
@@ -101,8 +103,8 @@ class Crossentropy(Loss):
 class CategoricalCrossentropy(Crossentropy):
     """``-sum(target * log(p))`` over the classes, for one-hot targets or given probabilities.
 
-    prediction and target: (batch, ..., classes), or classes elsewhere by ``axis``; probabilities are divided
-    by their sum first.
+    prediction and target: (batch, ..., classes), or classes elsewhere by ``axis``; probabilities
+    are divided by their sum first.
     """
 
     kind = "categorical_crossentropy"
@@ -135,8 +137,8 @@ class CategoricalCrossentropy(Crossentropy):
         assert prediction is not None and target is not None
         if target.dtype == "int" and target.rank == prediction.rank - 1:
             raise OpProblem(
-                f"{self.kind} needs a target of the prediction's shape: the prediction is {prediction}, "
-                f"the target {target}",
+                f"{self.kind} needs a target of the prediction's shape: the prediction is "
+                f"{prediction}, the target {target}",
                 help="integer classes go with sparse_categorical_crossentropy",
                 port="target",
                 code="E0603",
@@ -208,9 +210,12 @@ class SparseCategoricalCrossentropy(Crossentropy):
                 hint = "one-hot targets go with categorical_crossentropy"
             elif target.shape == (*wanted, 1):
                 hint = "remove the last axis of the target"
+            elif target.shape == prediction.shape[:-1]:
+                hint = "set axis: -1 if the classes are on the last axis"
             raise OpProblem(
-                f"{self.kind} needs one class per position: the prediction is {prediction} with the classes "
-                f"on axis {axis}, so the target must be int[{', '.join(map(str, wanted[1:]))}], not {target}",
+                f"{self.kind} needs one class per position: the prediction is {prediction} with "
+                f"the classes on axis {axis}, so the target must be "
+                f"int[{', '.join(map(str, wanted[1:]))}], not {target}",
                 help=hint,
                 port="target",
                 code="E0603",
@@ -246,9 +251,8 @@ class SparseCategoricalCrossentropy(Crossentropy):
     def tensorflow(self, node: Node) -> Form:
         if node["from_logits"] and not node["label_smoothing"]:
             logits = _last(node, "{prediction}", "tensorflow")
-            return Form(
-                f"tf.nn.sparse_softmax_cross_entropy_with_logits(labels={{target}}, logits={logits})"
-            )
+            function = "tf.nn.sparse_softmax_cross_entropy_with_logits"
+            return Form(f"{function}(labels={{target}}, logits={logits})")
         one_hot = f"tf.one_hot({{target}}, {self._count(node)}, dtype={{prediction}}.dtype)"
         return self._own(node, one_hot, "tensorflow")
 

@@ -23,12 +23,8 @@ LOGITS = Attribute(
 
 
 def label_smoothing(towards: str) -> Attribute:
-    return Attribute(
-        "label_smoothing",
-        Number(0, 1),
-        0.0,
-        f"The share of each target that is moved to {towards}.",
-    )
+    doc = f"The share of each target that is moved to {towards}."
+    return Attribute("label_smoothing", Number(0, 1), 0.0, doc)
 
 
 class Loss(Op):

@@ -1,4 +1,4 @@
-"""A softmax or sigmoid that feeds its loss becomes part of the loss, in the numerically stable form."""
+"""A softmax or sigmoid that feeds its loss becomes part of the loss, in the stable form."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from specc.ops.losses import LOSSES
 
 
 def fuse_losses(program: Program) -> Program:
-    """Losses take logits where the activation that they absorb is in the graph; outputs stay as they are."""
+    """Losses take logits where what they absorb is in the graph; outputs stay as they are."""
     if program.training is None:
         return program
     producers = {id(value): node for node in program.graph.nodes for value in node.outputs}
