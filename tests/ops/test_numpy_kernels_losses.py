@@ -82,6 +82,20 @@ def test_binary_crossentropy(shape, smoothing):
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_binary_crossentropy_floored_is_torchs_own(smoothing):
+    rng = np.random.default_rng(1)
+    target, p = rng.integers(0, 2, (4, 6)).astype(float), rng.random((4, 6))
+    p[0] = [0.0, 1.0, 0.0, 1.0, 1e-60, 1e-14]
+    target[0] = [1, 0, 0, 1, 1, 1]
+    smooth = torch.tensor(target) * (1 - smoothing) + smoothing / 2
+
+    def reference(tensor):
+        return functional.binary_cross_entropy(tensor, smooth, reduction="none").mean(dim=-1)
+
+    check("binary_crossentropy_floored", reference, p, (target, smoothing))
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("shape", [(4, 3), (2, 5, 7)])
 def test_categorical_crossentropy(shape, smoothing):
     rng = np.random.default_rng(2)
@@ -161,6 +175,7 @@ def test_float32_stays_float32():
         "mean_absolute_error": (target,),
         "huber": (target, 1.0),
         "binary_crossentropy": (target, 0.1, EPSILON),
+        "binary_crossentropy_floored": (target, 0.1),
         "binary_crossentropy_from_logits": (target, 0.1),
         "categorical_crossentropy": (target, 0.1, EPSILON),
         "categorical_crossentropy_from_logits": (target, 0.1),

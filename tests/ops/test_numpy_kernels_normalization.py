@@ -156,6 +156,32 @@ def test_embedding_gradient(ids_shape):
     assert_close(embedding.embedding_gradient(ids, dy, 6), table.grad)
 
 
+def test_padding_row_of_an_embedding_gets_no_gradient():
+    rng = np.random.default_rng(8)
+    ids, dy = rng.integers(0, 4, (3, 5)), rng.standard_normal((3, 5, 2))
+    table = torch.zeros((4, 2), dtype=torch.float64, requires_grad=True)
+    rows = torch.nn.functional.embedding(torch.tensor(ids), table, padding_idx=1)
+    rows.backward(torch.tensor(dy))
+    assert_close(embedding.embedding_gradient(ids, dy, 4, 1), table.grad)
+
+
+def test_running_statistics_are_those_of_torch():
+    x = np.random.default_rng(9).standard_normal((4, 3))
+    layer = torch.nn.BatchNorm1d(3, momentum=0.1, dtype=torch.float64)
+    layer(torch.tensor(x))
+    moving_mean, moving_variance = np.zeros(3), np.ones(3)
+    _, _, mean, variance, _ = normalization.batch_norm(x, None, None, (0,), EPSILON)
+    normalization.update_statistics(moving_mean, moving_variance, mean, variance, 0.9, 4)
+    assert_close(moving_mean, layer.running_mean)
+    assert_close(moving_variance, layer.running_var)
+
+
+def test_running_variance_of_one_value_is_refused():
+    statistics = [np.zeros(2) for _ in range(4)]
+    with pytest.raises(ValueError, match="more than 1 value"):
+        normalization.update_statistics(*statistics, 0.9, 1)
+
+
 def test_float32_stays_float32():
     x, gamma = np.linspace(0, 1, 24, dtype=np.float32).reshape(2, 3, 4), np.ones(4, np.float32)
     mask = np.array([[True, True, False], [True, False, False]])

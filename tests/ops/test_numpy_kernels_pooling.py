@@ -142,3 +142,39 @@ def test_float32_stays_float32(shape, pool_size, strides, padding):
         y = pooling.average_pool2d(x, *attributes, count_include_pad)
         assert_float32(y)
         assert_float32(pooling.average_pool2d_gradient(y, shape, *attributes, count_include_pad))
+
+
+@pytest.mark.parametrize("axes", [1, (1, 2)])
+def test_global_max_pool_shares_among_equals(axes):
+    x = np.random.default_rng(4).integers(0, 3, (2, 4, 3, 5)).astype(float)
+    tensor = torch.tensor(x, requires_grad=True)
+    expected = torch.amax(tensor, axes, keepdim=True)
+    dy = np.random.default_rng(5).standard_normal(expected.shape)
+    expected.backward(torch.tensor(dy))
+    y = x.max(axis=axes, keepdims=True)
+    assert_close(pooling.global_max_pool_gradient(x, y, dy, axes), tensor.grad)
+    single = [array.astype(np.float32) for array in (x, y, dy)]
+    assert_float32(pooling.global_max_pool_gradient(*single, axes))
+
+
+@pytest.mark.parametrize(("steps", "channels"), [(1, 2), (2, 1)])
+def test_masked_mean_counts_valid_steps(steps, channels):
+    rng = np.random.default_rng(6)
+    mask = rng.random((3, 5)) < 0.6
+    mask[:, 0] = True
+    shape = (3, 5, 2) if steps == 1 else (3, 2, 5)
+    x = rng.standard_normal(shape)
+    tensor = torch.tensor(x, requires_grad=True)
+    valid = torch.tensor(mask).unsqueeze(channels)
+    expected = (tensor * valid).sum(steps, keepdim=True) / valid.sum(steps, keepdim=True)
+    dy = rng.standard_normal(expected.shape)
+    expected.backward(torch.tensor(dy))
+
+    assert_close(pooling.masked_mean(x, mask, steps, channels, True), expected.detach())
+    squeezed = pooling.masked_mean(x, mask, steps, channels, False)
+    assert_close(squeezed, expected.detach().squeeze(steps))
+    assert_close(pooling.masked_mean_gradient(dy, mask, steps, channels), tensor.grad)
+    single = x.astype(np.float32)
+    y = pooling.masked_mean(single, mask, steps, channels, True)
+    assert_float32(y)
+    assert_float32(pooling.masked_mean_gradient(y, mask, steps, channels))

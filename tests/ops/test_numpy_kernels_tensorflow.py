@@ -222,14 +222,7 @@ def keras_loss_cases():
             target,
             (0.25,),
         ),
-        (
-            "sparse_categorical_crossentropy",
-            k.sparse_categorical_crossentropy,
-            {},
-            p,
-            labels,
-            (),
-        ),
+        ("sparse_categorical_crossentropy", k.sparse_categorical_crossentropy, {}, p, labels, ()),
         (
             "sparse_categorical_crossentropy_from_logits",
             k.sparse_categorical_crossentropy,

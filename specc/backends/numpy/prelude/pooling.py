@@ -186,7 +186,7 @@ def global_max_pool_gradient(
     Equal maxima share it equally.
     """
     largest = x == y
-    return largest * (dy / largest.sum(axis=axes, keepdims=True))
+    return largest * (dy / largest.sum(axis=axes, keepdims=True, dtype=dy.dtype))
 
 
 def masked_mean(
