@@ -87,6 +87,21 @@ def step_key(key: int, step: int) -> int:
     return z ^ (z >> 31)
 
 
+def nadam_momentum(t: int, beta_1: float, decay: float) -> float:
+    """Nadam's momentum at step t (from 1), which grows from beta_1 / 2 to beta_1."""
+    return beta_1 * (1 - 0.5 * 0.96 ** (t * decay))
+
+
+def nadam_product(t: int, beta_1: float, decay: float) -> float:
+    """The product of nadam_momentum over steps 1 to t, taken as 0 once 1 - product is 1."""
+    product = 1.0
+    for step in range(1, t + 1):
+        product *= nadam_momentum(step, beta_1, decay)
+        if product < 2.0**-60:
+            return 0.0
+    return product
+
+
 # Initial values: each function below returns what draws one float64 tensor from its key and shape.
 Draw = Callable[[int, tuple[int, ...]], np.ndarray]
 

@@ -4,9 +4,28 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
-from specc.ops.attributes import Attribute
+from specc.ops.attributes import Attribute, AttributeProblem, Kind, Text
+
+
+@dataclass(frozen=True)
+class Words(Kind):
+    """A list of strings; one string stands for a list of one."""
+
+    def wants(self) -> str:
+        return "a string or a list of strings"
+
+    def parse(self, value: Any) -> tuple[str, ...]:
+        if isinstance(value, str):
+            return (value,)
+        if not isinstance(value, list | tuple):
+            raise AttributeProblem(f"{value!r} is not {self.wants()}")
+        return tuple(Text().parse(each) for each in value)
+
+    def schema(self) -> dict[str, Any]:
+        return {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
 
 
 class Row:
@@ -15,6 +34,8 @@ class Row:
     kind: ClassVar[str]
     aliases: ClassVar[tuple[str, ...]] = ()
     attributes: ClassVar[tuple[Attribute, ...]] = ()
+    # Attributes of the frameworks that have another name or place here: name -> what to write.
+    refused: ClassVar[Mapping[str, str]] = {}
 
     @property
     def doc(self) -> str:

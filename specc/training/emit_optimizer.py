@@ -1,0 +1,296 @@
+"""Writes the optimizer of a generated file: ``learning_rate(step)`` and ``class Optimizer``.
+
+``Optimizer(parameters)`` has ``kind``, ``slots`` (lists of state by name, loaded in place),
+``scalars(step, rate)`` on the host, in double precision, and ``update(gradients, scalars)``, in
+place. TensorFlow's update takes the scalars as tensors: one trace serves every step.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from specc.ir.graph import Configured
+from specc.training.formulas import WRITERS, names, qualify
+from specc.training.optimizer import Optimizer, TorchForm
+from specc.training.optimizers import OPTIMIZERS
+from specc.training.schedules import emit_schedule
+
+PRELUDE = {"nadam_momentum", "nadam_product"}
+_ARRAY = {"numpy": "np.ndarray", "torch": "torch.Tensor", "tensorflow": "tf.Variable"}
+_GRADIENT = {"numpy": "np.ndarray", "torch": "torch.Tensor", "tensorflow": "tf.Tensor"}
+_ZEROS = {
+    "numpy": "np.zeros_like({0})",
+    "torch": "torch.zeros_like({0})",
+    "tensorflow": "tf.Variable(tf.zeros_like({0}), trainable=False)",
+}
+_FULL = {
+    "numpy": "np.full_like({0}, {1})",
+    "torch": "torch.full_like({0}, {1})",
+    "tensorflow": "tf.Variable({1} * tf.ones_like({0}), trainable=False)",
+}
+
+
+def emit_optimizer(
+    optimizer: Configured, backend: str, parameters: Sequence[str]
+) -> tuple[str, set[str]]:
+    """The source of the schedule and the optimizer, and the names of the prelude that it uses.
+
+    ``parameters`` are the paths of the trained parameters, in the order in which the generated file
+    lists them; gradients come in the same order. Beside the prelude the source uses ``math`` and
+    the framework (``np``, ``torch`` or ``tf``).
+    """
+    plan = Plan(OPTIMIZERS[optimizer.kind], optimizer.attributes, backend, tuple(parameters))
+    source = "\n\n".join([emit_schedule(optimizer["learning_rate"]), plan.source()])
+    return source, names(source) & PRELUDE
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An optimizer on a backend, with what its class is made of."""
+
+    row: Optimizer
+    attributes: Mapping[str, Any]
+    backend: str
+    parameters: tuple[str, ...]
+
+    @cached_property
+    def decays(self) -> list[bool]:
+        return self.row.decays(self.attributes, self.parameters)
+
+    @cached_property
+    def uneven(self) -> bool:
+        """Whether some parameters decay and others do not."""
+        return any(self.decays) and not all(self.decays)
+
+    @cached_property
+    def native(self) -> TorchForm | None:
+        """The optimizer of torch.optim that this one is, if any."""
+        form = self.row.torch(self.attributes) if self.backend == "torch" else None
+        if form is None or not any(self.decays):
+            return form
+        if self.row.decoupled(self.attributes) and form.type != "AdamW":
+            return None
+        decay = {"weight_decay": self.attributes["weight_decay"]}
+        return replace(form, arguments={**form.arguments, **decay})
+
+    @cached_property
+    def kernel(self) -> str | None:
+        """The call of a TensorFlow kernel that computes the formula, if any."""
+        return self.row.tensorflow(self.attributes) if self.backend == "tensorflow" else None
+
+    @cached_property
+    def slots(self) -> dict[str, str]:
+        return self.row.slots(self.attributes)
+
+    @cached_property
+    def scalars(self) -> dict[str, str]:
+        """The step scalars by name, over attributes, ``rate``, ``step`` and ``t``."""
+        if self.native:
+            renamed = {"lr": "rate", "eps": "epsilon"}
+            group = {renamed[key]: value for key, value in self.native.group.items()}
+            return {**group, "step": "float(step)"} if self.native.counts else group
+        scalars = dict(self.row.scalars(self.attributes))
+        if any(self.decays) and self.row.decoupled(self.attributes):
+            scalars["decay"] = "rate * weight_decay"
+        return scalars
+
+    @cached_property
+    def statements(self) -> list[str]:
+        """What happens to each parameter, as formula statements; a kernel call comes last."""
+        if self.native:
+            return []
+        lines = []
+        if any(self.decays):
+            decoupled = self.row.decoupled(self.attributes)
+            lines = ["parameter -= decay * parameter"]
+            if not decoupled:
+                lines = ["gradient = gradient + weight_decay * parameter"]
+        return [*lines, *([] if self.kernel else self.row.formula(self.attributes))]
+
+    @cached_property
+    def constants(self) -> dict[str, Any]:
+        """The attributes that the class refers to by name."""
+        hosted = set().union(*map(names, self.scalars.values()))
+        updating = set().union(*map(names, [*self.statements, self.kernel or ""]))
+        used = hosted | (updating - set(self.scalars)) | set(self.slots.values())
+        return {name: value for name, value in self.attributes.items() if name in used}
+
+    def source(self) -> str:
+        array = _ARRAY[self.backend]
+        form = self.row.form(self.attributes)
+        lines = [*self._undecayed(), "class Optimizer:"]
+        lines += _docstring(self.row.doc.splitlines()[0], form)
+        lines.append(f'    kind = "{self.row.kind}"')
+        lines += [f"    {name} = {value!r}" for name, value in self.constants.items()]
+        lines += ["", f"    def __init__(self, parameters: list[{array}]) -> None:"]
+        lines += _indent(self._constructor())
+        lines += [
+            "",
+            "    def scalars(self, step: int, rate: float | None = None) -> tuple[float, ...]:",
+            '        """What changes with the step, computed in double precision."""',
+        ]
+        lines += _indent(self._scalars())
+        if self.backend == "torch" and not self.native:
+            lines += ["", "    @torch.no_grad()"]
+        else:
+            lines.append("")
+        gradient = _GRADIENT[self.backend]
+        scalar = "tf.Tensor" if self.backend == "tensorflow" else "float"
+        lines += [
+            f"    def update(self, gradients: list[{gradient}], scalars: tuple[{scalar}, ...])"
+            " -> None:",
+            '        """One step, in place."""',
+        ]
+        lines += _indent(self._update())
+        return "\n".join([*lines, ""])
+
+    def _undecayed(self) -> list[str]:
+        """The set of positions of the parameters that do not decay."""
+        if not self.uneven:
+            return []
+        rows = [
+            f"    {position},  # {name}"
+            for position, (name, decays) in enumerate(
+                zip(self.parameters, self.decays, strict=True)
+            )
+            if not decays
+        ]
+        return ["UNDECAYED = {", *rows, "}", "", ""]
+
+    def _constructor(self) -> list[str]:
+        lines = ["self.parameters = parameters"]
+        if self.native:
+            return [*lines, *self._native_state(self.native)]
+        if self.uneven:
+            lines.append("self.decays = [i not in UNDECAYED for i in range(len(parameters))]")
+        if self.kernel and "ResourceApplyAdam" in self.kernel:
+            lines += [
+                "# The kernel rounds its betas; the bias corrections have to use the same ones.",
+                "dtype = parameters[0].dtype.as_numpy_dtype",
+                "self.beta_1, self.beta_2 = float(dtype(self.beta_1)), float(dtype(self.beta_2))",
+            ]
+        rows = [f'    "{slot}": [{self._fresh(slot)} for p in parameters],' for slot in self.slots]
+        return [*lines, "self.slots = {", *rows, "}"] if rows else [*lines, "self.slots = {}"]
+
+    def _fresh(self, slot: str) -> str:
+        """The expression of a slot's first value for the parameter ``p``."""
+        start = self.slots[slot]
+        if start == "0.0":
+            return _ZEROS[self.backend].format("p")
+        return _FULL[self.backend].format("p", f"self.{start}")
+
+    def _native_state(self, form: TorchForm) -> list[str]:
+        arguments = "".join(f", {name}={value!r}" for name, value in form.arguments.items())
+        lines = []
+        groups = "parameters"
+        if self.uneven:
+            lines = [
+                "decayed = [p for i, p in enumerate(parameters) if i not in UNDECAYED]",
+                "others = [p for i, p in enumerate(parameters) if i in UNDECAYED]",
+                'groups = [{"params": decayed}, {"params": others, "weight_decay": 0.0}]',
+            ]
+            groups = "groups"
+        lines.append(f"self.native = torch.optim.{form.type}({groups}{arguments})")
+        state = [f'"{key}": {self._fresh(slot)}' for slot, key in form.slots.items()]
+        if form.type != "SGD":
+            device = ", device=p.device" if form.arguments.get("fused") else ""
+            state.insert(0, f'"step": torch.zeros((), dtype=torch.float32{device})')
+        if state:
+            lines += [
+                "state = self.native.state",
+                "for p in parameters:",
+                f"    state[p] = {{{', '.join(state)}}}",
+            ]
+        rows = [
+            f'    "{s}": [state[p]["{key}"] for p in parameters],' for s, key in form.slots.items()
+        ]
+        lines += ["self.slots = {", *rows, "}"] if rows else ["self.slots = {}"]
+        return [*lines, "self.steps = 0"] if form.counts else lines
+
+    def _scalars(self) -> list[str]:
+        lines = ["rate = learning_rate(step) if rate is None else rate"]
+        if any("t" in names(value) for value in self.scalars.values()):
+            lines.append("t = step + 1")
+        values = [qualify(value, self.attributes, "host") for value in self.scalars.values()]
+        return [*lines, f"return {_tuple(values)}"]
+
+    def _update(self) -> list[str]:
+        unpack = f"{_tuple(list(self.scalars))} = scalars"
+        if self.native:
+            return [unpack, *self._native_update(self.native)]
+        lines = [unpack]
+        if self.kernel:
+            lines += self._kernel_constants(self.kernel)
+        names_ = ["parameter", "gradient", *self.slots]
+        lists = ["self.parameters", "gradients", *["*self.slots.values()"] * bool(self.slots)]
+        if self.uneven:
+            names_, lists = [*names_, "decays"], [*lists, "self.decays"]
+        lines.append(f"for {', '.join(names_)} in zip({', '.join(lists)}, strict=True):")
+        writer = WRITERS[self.backend](["parameter", *self.slots], self.constants)
+        body = [line for each in self.statements for line in writer.statement(each).split("\n")]
+        if self.uneven:
+            body[:1] = ["if decays:", f"    {body[0]}"]
+        if self.kernel:
+            body.append(self._kernel_call(self.kernel))
+        return lines + [f"    {line}" for line in body]
+
+    def _native_update(self, form: TorchForm) -> list[str]:
+        lines = []
+        if form.counts:
+            lines = [
+                "if step != self.steps:  # after loading a state: torch.optim counts by itself",
+                "    for state in self.native.state.values():",
+                '        state["step"].fill_(step)',
+                "self.steps = step + 1",
+            ]
+        renamed = {"lr": "rate", "eps": "epsilon"}
+        sets = [f'    group["{key}"] = {renamed[key]}' for key in form.group]
+        return [
+            *lines,
+            "for group in self.native.param_groups:",
+            *sets,
+            "for parameter, gradient in zip(self.parameters, gradients, strict=True):",
+            "    parameter.grad = gradient",
+            "self.native.step()",
+        ]
+
+    def _kernel_constants(self, kernel: str) -> list[str]:
+        """Attributes in the kernel's call as tensors of the parameters' dtype."""
+        used = [name for name in self.attributes if name in names(kernel) - set(self.scalars)]
+        values = {name: f"self.{name}" for name in used}
+        if "zero" in names(kernel):
+            values = {"zero": "0.0", **values}
+        return ["dtype = self.parameters[0].dtype"] + [
+            f"{name} = tf.constant({value}, dtype)" for name, value in values.items()
+        ]
+
+    def _kernel_call(self, kernel: str) -> str:
+        """``tf.raw_ops.ResourceApplyAdam(var=parameter.handle, ...)``."""
+        call = ast.parse(f"tf.raw_ops.{kernel}", mode="eval").body
+        assert isinstance(call, ast.Call)
+        for keyword in call.keywords:
+            if isinstance(keyword.value, ast.Name) and keyword.value.id in {
+                "parameter",
+                *self.slots,
+            }:
+                keyword.value = ast.Attribute(keyword.value, "handle")
+        return ast.unparse(call)
+
+
+def _docstring(title: str, form: str) -> list[str]:
+    """The docstring of the class."""
+    if not form:
+        return [f'    """{title}"""', ""]
+    return [f'    """{title}', "", f"    {form}", '    """', ""]
+
+
+def _tuple(items: Sequence[str]) -> str:
+    return f"({items[0]},)" if len(items) == 1 else ", ".join(items)
+
+
+def _indent(lines: Sequence[str]) -> list[str]:
+    return [f"        {line}" for line in lines]

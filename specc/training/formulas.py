@@ -1,0 +1,184 @@
+"""Writes an optimizer's formula as in-place statements of a backend.
+
+A formula is Python: ``slot = expression``, ``slot += expression``, over + - * / **, sqrt, abs and
+maximum. Names are tensors (given to ``Writer``), attributes of the optimizer (written
+``self.name``) or step scalars.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Collection
+from typing import ClassVar
+
+FUNCTIONS = {
+    "numpy": {"sqrt": "np.sqrt", "abs": "np.abs", "maximum": "np.maximum"},
+    "torch": {"sqrt": "torch.sqrt", "abs": "torch.abs", "maximum": "torch.maximum"},
+    "tensorflow": {"sqrt": "tf.sqrt", "abs": "tf.abs", "maximum": "tf.maximum"},
+    "host": {"sqrt": "math.sqrt"},
+}
+
+
+class _Qualifier(ast.NodeTransformer):
+    """Writes attributes as ``self.name`` and functions with their module."""
+
+    def __init__(self, attributes: Collection[str], functions: dict[str, str]) -> None:
+        self.attributes = attributes
+        self.functions = functions
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:  # noqa: N802
+        if node.id in self.functions:
+            return ast.parse(self.functions[node.id], mode="eval").body
+        return ast.Attribute(ast.Name("self"), node.id) if node.id in self.attributes else node
+
+
+def qualify(expression: str, attributes: Collection[str], module: str) -> str:
+    """An expression with ``self.`` before attributes, and functions with their module."""
+    tree = ast.parse(expression, mode="eval")
+    return ast.unparse(_Qualifier(attributes, FUNCTIONS[module]).visit(tree))
+
+
+def names(expression: str) -> set[str]:
+    """All names in an expression or a statement."""
+    return {node.id for node in ast.walk(ast.parse(expression)) if isinstance(node, ast.Name)}
+
+
+class Writer:
+    """Base of the writers. ``state`` are the tensors that change in place: parameter and slots."""
+
+    backend: ClassVar[str]
+
+    def __init__(self, state: Collection[str], attributes: Collection[str]) -> None:
+        self.state = set(state)
+        self.tensors = self.state | {"gradient"}
+        self.attributes = attributes
+
+    def statement(self, source: str) -> str:
+        """The in-place form of one statement of a formula."""
+        statement = ast.parse(source).body[0]
+        if isinstance(statement, ast.AugAssign):
+            assert isinstance(statement.target, ast.Name)
+            sign = 1 if isinstance(statement.op, ast.Add) else -1
+            return self.add(statement.target.id, sign, statement.value)
+        assert isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name)
+        target = statement.targets[0].id
+        if target not in self.state:
+            self.tensors.add(target)
+            return f"{target} = {self.text(statement.value)}"
+        return self.assign(target, statement.value)
+
+    def add(self, target: str, sign: int, value: ast.expr) -> str:
+        raise LookupError(self.backend)
+
+    def assign(self, target: str, value: ast.expr) -> str:
+        raise LookupError(self.backend)
+
+    def text(self, node: ast.expr) -> str:
+        return qualify(ast.unparse(node), self.attributes, self.backend)
+
+    def is_scalar(self, node: ast.expr) -> bool:
+        return not names(ast.unparse(node)) & self.tensors
+
+
+def terms(node: ast.expr, sign: int = 1) -> list[tuple[int, ast.expr]]:
+    """A sum as signed terms, from left to right."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.Sub):
+        right = sign if isinstance(node.op, ast.Add) else -sign
+        return [*terms(node.left, sign), *terms(node.right, right)]
+    return [(sign, node)]
+
+
+def decayed(target: str, node: ast.expr) -> ast.expr | None:
+    """The factor c of a term ``c * target``."""
+    match node:
+        case ast.BinOp(left=factor, op=ast.Mult(), right=ast.Name(id=name)) if name == target:
+            return factor
+    return None
+
+
+class NumpyWriter(Writer):
+    """``velocity *= self.momentum``, ``velocity -= rate * gradient``."""
+
+    backend = "numpy"
+
+    def add(self, target: str, sign: int, value: ast.expr) -> str:
+        return f"{target} {'+' if sign > 0 else '-'}= {self.text(value)}"
+
+    def assign(self, target: str, value: ast.expr) -> str:
+        if isinstance(value, ast.Call):
+            arguments = ", ".join(self.text(argument) for argument in value.args)
+            return f"{self.text(value.func)}({arguments}, out={target})"
+        (_, first), *rest = terms(value)
+        factor = decayed(target, first)
+        assert factor is not None, f"{target} has no in-place form"
+        return "\n".join(
+            [f"{target} *= {self.text(factor)}", *(self.add(target, s, term) for s, term in rest)]
+        )
+
+
+class TorchWriter(Writer):
+    """``velocity.mul_(self.momentum).sub_(gradient, alpha=rate)``."""
+
+    backend = "torch"
+
+    def add(self, target: str, sign: int, value: ast.expr) -> str:
+        if len(terms(value)) == 1:
+            return target + self._chained(target, sign, value)
+        return target + "".join(self._chained(target, s, term) for s, term in terms(value, sign))
+
+    def assign(self, target: str, value: ast.expr) -> str:
+        if isinstance(value, ast.Call):
+            arguments = ", ".join(self.text(argument) for argument in value.args)
+            return f"{self.text(value.func)}({arguments}, out={target})"
+        (_, first), *rest = terms(value)
+        factor = decayed(target, first)
+        assert factor is not None, f"{target} has no in-place form"
+        chain = "".join(self._chained(target, sign, term) for sign, term in rest)
+        return f"{target}.mul_({self.text(factor)}){chain}"
+
+    def _chained(self, target: str, sign: int, term: ast.expr) -> str:
+        """The method call that adds a term, its scalar factor as the keyword."""
+        minus = "" if sign > 0 else "-"
+        if isinstance(term, ast.BinOp) and isinstance(term.op, ast.Div):
+            scale, over = self._split(term.left)
+            value = f", value={minus}{scale}" if scale else ("" if sign > 0 else ", value=-1")
+            return f".addcdiv_({over}, {self.text(term.right)}{value})"
+        method = "add_" if sign > 0 else "sub_"
+        if (
+            isinstance(term, ast.BinOp)
+            and isinstance(term.op, ast.Mult)
+            and self.is_scalar(term.left)
+        ):
+            (_, first), *rest = terms(term.right)
+            last = rest[-1] if rest else (1, first)
+            if sign > 0 and len(rest) == 1 and last[0] < 0 and ast.unparse(last[1]) == target:
+                return f".lerp_({self.text(first)}, {self.text(term.left)})"
+            return f".{method}({self.text(term.right)}, alpha={self.text(term.left)})"
+        return f".{method}({self.text(term)})"
+
+    def _split(self, node: ast.expr) -> tuple[str, str]:
+        """A product's scalar factor ('' if it has none) and its tensor factor."""
+        if (
+            isinstance(node, ast.BinOp)
+            and isinstance(node.op, ast.Mult)
+            and self.is_scalar(node.left)
+        ):
+            return self.text(node.left), self.text(node.right)
+        return "", self.text(node)
+
+
+class TensorflowWriter(Writer):
+    """``velocity.assign(self.momentum * velocity - rate * gradient)``."""
+
+    backend = "tensorflow"
+
+    def add(self, target: str, sign: int, value: ast.expr) -> str:
+        return f"{target}.assign_{'add' if sign > 0 else 'sub'}({self.text(value)})"
+
+    def assign(self, target: str, value: ast.expr) -> str:
+        return f"{target}.assign({self.text(value)})"
+
+
+WRITERS: dict[str, type[Writer]] = {
+    writer.backend: writer for writer in (NumpyWriter, TorchWriter, TensorflowWriter)
+}
