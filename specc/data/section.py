@@ -46,6 +46,17 @@ def located(plain: dict[str, Any]) -> Mapping:
     return tree
 
 
+def placed(plain: Any, tree: Tree) -> Tree:
+    """What a tree evaluates to, at the places of the tree."""
+    if isinstance(tree, Mapping):
+        entries = tuple((key, placed(plain[str(key.value)], item)) for key, item in tree.entries)
+        return Mapping(entries, tree.span)
+    if isinstance(tree, Sequence):
+        items = tuple(placed(value, item) for value, item in zip(plain, tree.items, strict=True))
+        return Sequence(items, tree.span)
+    return Scalar(plain, tree.span)
+
+
 def read_attributes(
     what: str, attributes: tuple[Attribute, ...], tree: Mapping, others: Collection[str] = ()
 ) -> tuple[dict[str, Any], list[Diagnostic]]:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from specc.data.section import located
+from specc.data.section import located, placed
 from specc.data.spec import DataSpec
 from specc.diagnostics import SpecError
 from specc.frontend.tree import Mapping, Scalar, Tree, to_plain
@@ -169,6 +169,16 @@ def test_reading_a_section_needs_no_numpy() -> None:
         f"DataSpec.parse({CSV!r}); sys.exit('numpy' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_evaluated_values_keep_their_places() -> None:
+    tree = located({"source": "csv", "path": "$file", "split": {"test": ["$a", 1]}})
+    evaluated = placed({"source": "csv", "path": "r.csv", "split": {"test": [0.5, 1]}}, tree)
+    assert to_plain(evaluated) == {"source": "csv", "path": "r.csv", "split": {"test": [0.5, 1]}}
+    path, written = evaluated.get("path"), tree.get("path")  # type: ignore[union-attr]
+    assert path is not None
+    assert written is not None
+    assert path.span == written.span
 
 
 VALUES = st.recursive(
