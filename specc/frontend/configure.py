@@ -155,11 +155,24 @@ class Configurator:
             environment,
             what=f"{kind.what.split()[-1]} '{name}'",
             place=place,
+            refused=getattr(chosen, "refused", None),
         )
-        if values is None:
+        if values is None or not self._fits(chosen, values, place):
             return None
         complete = getattr(chosen, "complete", None)
         return Configured(names[str(name)], complete(values) if complete else values, place)
+
+    def _fits(self, row: Any, values: dict[str, Any], place: Span) -> bool:
+        """Whether attributes, each valid by itself, fit together; the row's ``check`` knows."""
+        check = getattr(row, "check", None)
+        try:
+            if check is not None:
+                check(values)
+        except AttributeProblem as problem:
+            message = f"{row.kind}: {problem.message}"
+            self.reporter.error("E0503", message, place, problem.suggestion)
+            return False
+        return True
 
     def _entries(
         self, declared: tuple[Attribute, ...], tree: Tree | None, what: str, place: Span
