@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from specc.ir.graph import Program
+from specc.ir.verify import verify_program
 from specc.passes.fuse_losses import fuse_losses
 from specc.passes.prune import prune
 from specc.passes.split_head import split_head
@@ -15,7 +16,7 @@ PASSES: tuple[Callable[[Program], Program], ...] = (fuse_losses, split_head, pru
 def run_passes(program: Program, until: str = "") -> Program:
     """The program after every pass, or after the one named ``until``."""
     for each in PASSES:
-        program = each(program)
+        program = verify_program(each(program))
         if each.__name__ == until:
             break
     return program
