@@ -41,7 +41,8 @@ def conform(
         )
     if declared[1] == "float":
         return values.astype(dtype)
-    whole = values.astype(np.int64)
+    with np.errstate(invalid="ignore"):  # what does not fit 64 bits differs from its cast
+        whole = values.astype(np.int64)
     limit = 2 if declared[1] == "bool" else bound
     checks = [(whole != values, "is not a whole number, which the spec declares")]
     if limit is not None:

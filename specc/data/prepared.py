@@ -17,11 +17,7 @@ def write_prepared(dataset: Dataset, path: Path) -> None:
 
     The file appears whole or not at all. Raises OSError if it cannot be written.
     """
-    parts = {
-        "train": dataset.train,
-        "validation": dataset.validation,
-        "test": dataset.test,
-    }
+    parts = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
     arrays = {
         f"{part}/{name}": array
         for part, rows in parts.items()

@@ -6,15 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from specc.data.steps import DataProblem
-from specc.ops.attributes import (
-    Attribute,
-    AttributeProblem,
-    Choice,
-    Integer,
-    Kind,
-    Optional,
-    Text,
-)
+from specc.ops.attributes import Attribute, AttributeProblem, Choice, Integer, Kind, Optional, Text
 
 if TYPE_CHECKING:
     import numpy as np

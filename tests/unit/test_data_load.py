@@ -235,6 +235,8 @@ def test_labels_outside_the_classes(tmp_path: Path) -> None:
 def test_types_that_do_not_fit(tmp_path: Path) -> None:
     data = write_csv(tmp_path, "u,v,y\n0,0,1.5\n0,0,2\n") | {"inputs": {"x": ["u", "v"]}}
     assert "the value 1.5 is not a whole number" in mistake(data, tmp_path, X, Y, 0)
+    data = write_csv(tmp_path, "u,v,y\n0,0,1e300\n") | {"inputs": {"x": ["u", "v"]}}
+    assert "the value 1e+300 is not a whole number" in mistake(data, tmp_path, X, Y, 0)
     data = write_csv(tmp_path, "u,y\n0,1\n1,two\n") | {"inputs": {"x": "u"}}
     text = mistake(data, tmp_path, {"x": ((), "float")}, Y, 0)
     assert "error[E0809]: 'y' from column 'y' of a.csv: text cannot be int" in text

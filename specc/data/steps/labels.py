@@ -46,10 +46,7 @@ class OneHot(Step):
     kind = "one_hot"
     attributes = (
         Attribute(
-            "classes",
-            Optional(Integer(1)),
-            None,
-            "how many; by default those of the training part",
+            "classes", Optional(Integer(1)), None, "how many; by default those of the training part"
         ),
     )
 
