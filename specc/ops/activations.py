@@ -128,11 +128,14 @@ class Gelu(Activation):
 
     kind = "gelu"
     keeps = "x"
-    literals = ("approximate",)
     attributes = (
         Attribute("approximate", Boolean(), False, "The tanh form instead of the exact one."),
     )
     samples = (Sample((_VECTOR,)), Sample((_IMAGE,), {"approximate": True}))
+
+    def _call(self, function: str, node: Node, first: str) -> str:
+        kernel = "gelu_tanh" if node["approximate"] else "gelu"
+        return f"{function.replace('gelu', kernel)}({first})"
 
     def torch(self, node: Node) -> Form:
         return Form(

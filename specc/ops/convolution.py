@@ -179,8 +179,7 @@ class Convolution(Op):
         )
         if node["use_bias"]:
             bias = g.parameter(node, "bias")
-            axes = tuple(range(self.rank + 1))
-            g.add(bias, g.expression(f"{{0}}.sum(axis={axes})", (dy,), bias.type, f"d_{bias.name}"))
+            g.add(bias, g.expression("channel_sum({0})", (dy,), bias.type, f"d_{bias.name}"))
         if g.wants(x):
             template = (
                 f"{self.kind}_input_gradient({{0}}, {{1}}, {{2}}.shape, "

@@ -126,9 +126,7 @@ class Dense(Op):
         g.add(kernel, d_kernel)
         if node["use_bias"]:
             bias = g.parameter(node, "bias")
-            axes = tuple(range(x.type.rank - 1))
-            template = f"{{0}}.sum(axis={axes[0] if len(axes) == 1 else axes})"
-            g.add(bias, g.expression(template, (dy,), bias.type, f"d_{bias.name}"))
+            g.add(bias, g.expression("channel_sum({0})", (dy,), bias.type, f"d_{bias.name}"))
         if g.wants(x):
             g.add(x, g.expression("{0} @ {1}.T", (dy, kernel), x.type, f"d_{x.name}"))
 
