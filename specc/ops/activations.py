@@ -100,7 +100,8 @@ class LeakyRelu(Activation):
         return Form("F.leaky_relu({input}, {slope})", {"slope": node["negative_slope"]})
 
     def tensorflow(self, node: Node) -> Form:
-        return Form("tf.nn.leaky_relu({input}, {slope})", {"slope": node["negative_slope"]})
+        # tf.nn.leaky_relu holds its slope in float32, also in float64 programs.
+        return Form("leaky_relu({input}, {slope})", {"slope": node["negative_slope"]})
 
 
 class Elu(Activation):
@@ -116,10 +117,7 @@ class Elu(Activation):
     def tensorflow(self, node: Node) -> Form:
         if node["alpha"] == 1.0:
             return Form("tf.nn.elu({input})")
-        return Form(
-            "tf.where({input} > 0, {input}, {alpha} * tf.math.expm1(tf.minimum({input}, 0)))",
-            {"alpha": node["alpha"]},
-        )
+        return Form("elu({input}, {alpha})", {"alpha": node["alpha"]})
 
 
 class Gelu(Activation):

@@ -1,4 +1,4 @@
-"""The TensorFlow backend: a keras.Model of Keras' layers, trained by one tf.function per kind of step."""
+"""The TensorFlow backend: a keras.Model of Keras' layers, trained by one graph for all steps."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from specc.passes.layout import assign_layout, inverse
 _HERE = Path(__file__).parent
 PRELUDE = (
     (_HERE / "prelude_layers.py", "layers"),
+    (_HERE / "prelude_ops.py", "layers"),
     (_HERE / "prelude_losses.py", "losses and metrics"),
     (_HERE.parent / "prelude_shared.py", "reproducibility"),
     (_HERE.parent / "prelude_arrays.py", "training"),
@@ -30,7 +31,7 @@ IMPORTS = {
     # Keras itself is imported by the lines below, which take os.
     "keras": "import os",
 }
-IMPORT_KERAS = """
+IMPORT_KERAS = """\
 os.environ["KERAS_BACKEND"] = "tensorflow"  # read when keras is first imported
 
 import keras
@@ -41,40 +42,43 @@ if keras.backend.backend() != "tensorflow":
         "or set KERAS_BACKEND=tensorflow"
     )
 """
+# The public names of a built keras.Model and keras.Layer (Keras 3.15), and this file's own.
+RESERVED = """
+activity_regularizer add_loss add_metric add_variable add_weight autocast build
+build_from_config built call call_signature_parameters compile compile_from_config compiled
+compiled_loss compiled_metrics compute_dtype compute_loss compute_mask compute_metrics
+compute_output_shape compute_output_spec count_params distribute_reduction_method
+distribute_strategy dtype dtype_policy evaluate export fit from_config get_build_config
+get_compile_config get_config get_layer get_metrics_result get_quantization_layer_structure
+get_state_tree get_weights input input_dtype input_spec jit_compile layers load_own_variables
+load_weights loss losses make_predict_function make_test_function make_train_function metrics
+metrics_names metrics_variables name non_trainable_variables non_trainable_weights optimizer
+output path predict predict_function predict_on_batch predict_step quantization_mode quantize
+quantized_build quantized_call rematerialized_call reset_metrics run_eagerly save
+save_own_variables save_weights seed set_state_tree set_weights stateless_call
+stateless_compute_loss steps_per_execution summary supports_jit supports_masking symbolic_call
+test_function test_on_batch test_step to_json train_function train_on_batch train_step trainable
+trainable_variables trainable_weights unrolled_steps_per_execution variable_dtype variables
+weights
+"""
+# Names that the generated file has at its top level.
+NAMES = frozenset(read_prelude(PRELUDE).definitions) | {*IMPORTS, "os", "math", "Optimizer"}
 
 DIALECT = Dialect(
     "tensorflow",
     {"l1": "tf.reduce_sum(tf.abs({w}))", "l2": "tf.reduce_sum(tf.square({w}))"},
     "model, inputs, step=0, training=False",
-    frozenset({"tf", "keras", "np", "os", "math"}),
+    NAMES,
 )
 
 
 class TensorflowModules(ModuleEmitter):
-    reserved_names = frozenset({"tf", "keras", "np", "os", "math", "record", "dropout"})
+    reserved_names = NAMES
     base, block_base = "keras.Model", "keras.Layer"
     method = "call"
     container = "{items}"
     context: ClassVar[dict[str, str]] = {"step": "step", "training": "training=False"}
-    # The public names of a built keras.Model and keras.Layer (Keras 3.15), and this file's own.
-    reserved_attributes = frozenset(
-        "activity_regularizer add_loss add_metric add_variable add_weight autocast build "
-        "build_from_config built call call_signature_parameters compile compile_from_config compiled "
-        "compiled_loss compiled_metrics compute_dtype compute_loss compute_mask compute_metrics "
-        "compute_output_shape compute_output_spec count_params distribute_reduction_method "
-        "distribute_strategy dtype dtype_policy evaluate export fit from_config get_build_config "
-        "get_compile_config get_config get_layer get_metrics_result get_quantization_layer_structure "
-        "get_state_tree get_weights input input_dtype input_spec jit_compile layers "
-        "load_own_variables load_weights loss losses make_predict_function make_test_function "
-        "make_train_function metrics metrics_names metrics_variables name non_trainable_variables "
-        "non_trainable_weights optimizer output path predict predict_function predict_on_batch "
-        "predict_step quantization_mode quantize quantized_build quantized_call rematerialized_call "
-        "reset_metrics run_eagerly save save_own_variables save_weights seed set_state_tree "
-        "set_weights stateless_call stateless_compute_loss steps_per_execution summary supports_jit "
-        "supports_masking symbolic_call test_function test_on_batch test_step to_json train_function "
-        "train_on_batch train_step trainable trainable_variables trainable_weights "
-        "unrolled_steps_per_execution variable_dtype variables weights".split()
-    )
+    reserved_attributes = frozenset(RESERVED.split())
 
     def passed(self, needs: list[str]) -> list[str]:
         """By keyword: Keras takes positional arguments for tensors of the batch."""

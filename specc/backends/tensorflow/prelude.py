@@ -48,7 +48,7 @@ def layers_of(layer: keras.Layer, path: str = "") -> Iterator[tuple[str, keras.L
                 yield from layers_of(each, below.lstrip(".").replace("_.", "."))
 
 
-def variables_of(model: keras.Model) -> dict[str, keras.Variable]:
+def variables_of(model: keras.Model) -> dict[str, tf.Variable]:
     """{path: variable} of every parameter and running statistic of the spec."""
     found = {
         f"{path}.{name}".replace("_.", "."): reduce(
@@ -57,7 +57,7 @@ def variables_of(model: keras.Model) -> dict[str, keras.Variable]:
         for path, layer in layers_of(model)
         for name, attribute in LAYOUTS.get(type(layer), {}).items()
     }
-    return {path: variable for path, variable in found.items() if variable is not None}
+    return {path: variable.value for path, variable in found.items() if variable is not None}
 
 
 def build(seed: int = SEED, dtype: str = DTYPE, device: str | None = None) -> Model:
@@ -83,7 +83,7 @@ def build(seed: int = SEED, dtype: str = DTYPE, device: str | None = None) -> Mo
 
 def get_parameters(model: keras.Model) -> Arrays:
     """{path: array} of parameters and running statistics, in the spec's layout."""
-    return {path: np.array(variable) for path, variable in variables_of(model).items()}
+    return {path: variable.numpy().copy() for path, variable in variables_of(model).items()}
 
 
 def set_parameters(model: keras.Model, parameters: Arrays) -> None:
@@ -135,7 +135,7 @@ def trace(
 ) -> Arrays:
     """{path: array} of every named value, in the spec's layout."""
     global RECORD
-    statistics = [(each, np.array(each)) for each in model.non_trainable_variables]  #: statistics
+    statistics = [(each, each.value.numpy()) for each in model.non_trainable_variables]  #: statistics
     RECORD = []
     try:
         outputs = to_outputs(apply(model, to_tensors(model, inputs, INPUTS), step, training))
@@ -150,7 +150,7 @@ def trace(
         for layer, values in calls
         for name, value in values.items()
     }
-    return {path: np.array(value) for path, value in (found | outputs).items()}
+    return {path: value.numpy().copy() for path, value in (found | outputs).items()}
 
 
 def loss_and_gradients(
@@ -162,12 +162,15 @@ def loss_and_gradients(
 ) -> tuple[float, Arrays]:
     """The total loss in training mode, and {path: gradient} before clipping."""
     trainer = Trainer(model)
-    statistics = [(each, np.array(each)) for each in model.non_trainable_variables]  #: statistics
+    statistics = [(each, each.value.numpy()) for each in model.non_trainable_variables]  #: statistics
     x, y, *weights = trainer.batch(inputs, targets, sample_weights)
     loss, _, gradients = trainer.differentiate(x, y, step, *weights)
     for variable, value in statistics:  #: statistics
         variable.assign(value)  #: statistics
-    return float(loss), dict(zip(trainer.paths, map(np.array, gradients), strict=True))
+    return float(loss), {
+        path: gradient.numpy().copy()
+        for path, gradient in zip(trainer.paths, gradients, strict=True)
+    }
 
 
 class Trainer:
@@ -176,7 +179,7 @@ class Trainer:
     def __init__(self, model: keras.Model, learning_rate: float | None = None) -> None:
         self.model, self.rate, self.steps = model, learning_rate, 0
         trained = {path: each for path, each in variables_of(model).items() if each.trainable}
-        self.paths, self.parameters = list(trained), [each.value for each in trained.values()]
+        self.paths, self.parameters = list(trained), list(trained.values())
         self.optimizer = Optimizer(self.parameters)
         # One graph for batches of every size and all steps, and one for weighted samples.
         scalars = self.optimizer.scalars(0, self.rate)
@@ -291,7 +294,7 @@ class Trainer:
 
     def state(self) -> Arrays:
         """The optimizer's slots in the spec's layout, and the step: flat and neutral."""
-        slots = {name: np.array(variable) for name, variable in self.slots().items()}
+        slots = {name: variable.numpy().copy() for name, variable in self.slots().items()}
         return {"step": np.array(self.steps), **slots}
 
     def load_state(self, state: Arrays) -> None:

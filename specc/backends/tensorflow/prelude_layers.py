@@ -1,5 +1,7 @@
 """Layers of generated TensorFlow files whose meaning Keras' own do not have."""
 
+import math
+
 import keras
 import tensorflow as tf
 
@@ -24,3 +26,23 @@ class Dropout(keras.Layer):
         if not training or self.rate == 0:
             return x
         return dropout(x, self.rate, layer_key(*self.where, use), step)
+
+
+def leaky_relu(x: tf.Tensor, slope: float) -> tf.Tensor:
+    """x where positive, else slope * x; tf.nn's holds its slope in float32."""
+    return tf.where(x > 0, x, slope * x)
+
+
+def elu(x: tf.Tensor, alpha: float) -> tf.Tensor:
+    """x where positive, else alpha * (exp(x) - 1); tf.nn's has alpha 1."""
+    return tf.where(x > 0, x, alpha * tf.math.expm1(tf.minimum(x, 0)))
+
+
+def gelu(x: tf.Tensor) -> tf.Tensor:
+    """x * Phi(x); tf.nn's rounds its constants to float32."""
+    return 0.5 * x * (1 + tf.math.erf(x * math.sqrt(0.5)))
+
+
+def gelu_tanh(x: tf.Tensor) -> tf.Tensor:
+    """The tanh form of gelu; tf.nn's rounds its constants to float32."""
+    return 0.5 * x * (1 + tf.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
