@@ -13,7 +13,7 @@ from typing import Any
 
 from specc.diagnostics import Span
 from specc.frontend.normal import normalize
-from specc.frontend.tree import Mapping, Scalar, Sequence, Tree, with_comments
+from specc.frontend.tree import Comments, Mapping, Scalar, Sequence, Tree, with_comments
 from specc.ir.graph import Configured, Graph, Program
 from specc.ops.attributes import Attribute, Optional
 
@@ -123,7 +123,7 @@ class _Resolver:
             op = find(str(item.value))
             if op is None:
                 return item
-            key = replace(item, value=op.kind)
+            key = replace(item, value=op.kind, comments=Comments())
             entry = (key, self.complete(op.attributes, None))
             return self.noted(item, Mapping((entry,), item.span, item.comments))
         entries: Entries = []

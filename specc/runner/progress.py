@@ -7,25 +7,19 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Column
 
 
 def _progress() -> Progress:
     # On standard error, so that what a program reads from standard output stays clean.
     return Progress(
-        TextColumn("[bold]{task.description}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(compact=True),
-        TextColumn("{task.fields[figures]}"),
+        TextColumn("[bold]{task.description}", table_column=Column(no_wrap=True, min_width=10)),
+        BarColumn(bar_width=16),
+        TaskProgressColumn(),
+        TimeRemainingColumn(compact=True, elapsed_when_finished=True),
+        # A narrow terminal cuts the figures, and not the names.
+        TextColumn("{task.fields[figures]}", table_column=Column(no_wrap=True, ratio=1)),
         console=Console(stderr=True),
     )
 

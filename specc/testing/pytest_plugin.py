@@ -30,12 +30,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--specc-tolerance", type=float, default=1e-10, metavar="X")
 
 
+_ONLY_SPECS = pytest.StashKey[bool]()
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    # The paths join those of the command line; without any of these, only the specs are run.
+    # The paths join those of the command line; where it names none, the specs alone are run.
     paths = config.getoption("--specc")
-    if paths and config.args_source is not pytest.Config.ArgsSource.ARGS:
+    alone = bool(paths) and config.args_source is not pytest.Config.ArgsSource.ARGS
+    config.stash[_ONLY_SPECS] = alone
+    if alone:
         config.args[:] = []
     config.args.extend(path for path in paths if path not in config.args)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    unwanted = collection_path.is_file() and collection_path.suffix not in SUFFIXES
+    return True if unwanted and config.stash[_ONLY_SPECS] else None
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> SpecFile | None:

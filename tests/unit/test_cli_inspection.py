@@ -105,3 +105,13 @@ def test_check_reports_every_spec_and_all_as_json(capsys, tmp_path):
     captured = capsys.readouterr()
     assert captured.out == f"{SPEC}: ok\n"
     assert "error[" in captured.err
+
+
+def test_show_prints_the_program_after_a_pass(capsys):
+    shown = run(capsys, "show", SPEC, "--after", "none")
+    assert "graph branch(x: float[8]) {" in shown
+    assert "h: float[5] = relu(h.preactivation" in shown
+    assert "mean_squared_error(first, y)" in shown
+    assert "fuse_losses" in run(capsys, "show", SPEC, "--passes")
+    assert guarded(cli, ["show", SPEC, "--after", "fuse_loss"]) == 2
+    assert "did you mean 'fuse_losses'?" in capsys.readouterr().err
