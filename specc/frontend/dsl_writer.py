@@ -143,6 +143,8 @@ class _Writer:
                 _fail("a block is a mapping with layers", block)
             parameters = block.get("parameters")
             formals = []
+            formals_key = block.key("parameters")
+            comments += all_comments(formals_key.comments) if formals_key is not None else []
             for name, default in parameters.entries if isinstance(parameters, Mapping) else ():
                 comments += all_comments(name.comments)
                 text = "" if _is_null(default) else f"={self.arguments.value(default)}"

@@ -145,7 +145,8 @@ class _Layout:
             span = span_of(self.source, self.raw[index])
             raise _Broken(Diagnostic("E0204", message, span), index, None)
         mode = "flow"
-        if self.raw[index].type == "LBRACE" and self._mode() == "body":
+        is_value = index > 0 and self.raw[index - 1].type == "EQUAL"
+        if self.raw[index].type == "LBRACE" and self._mode() == "body" and not is_value:
             first = self.raw[self.statement_start].type
             mode = "settings" if first in ("TRAINING", "DATA") else "body"
             self.statement_start = index + 1
