@@ -89,7 +89,7 @@ def step_key(key: int, step: int) -> int:
 
 def nadam_momentum(t: int, beta_1: float, decay: float) -> float:
     """Nadam's momentum at step t (from 1), which grows from beta_1 / 2 to beta_1."""
-    return beta_1 * (1 - 0.5 * 0.96 ** (t * decay))
+    return beta_1 * (1 - 0.5 * math.pow(0.96, t * decay))
 
 
 def nadam_product(t: int, beta_1: float, decay: float) -> float:
@@ -230,3 +230,14 @@ def unit_forget_bias() -> Draw:
 def scaled_truncated_normal(stddev: float) -> Draw:
     """A normal cut at 2 sigma, widened so that stddev is its deviation after the cut."""
     return truncated_normal(stddev / 0.87962566103423978)
+
+
+def with_zero_row(draw: Draw, row: int) -> Draw:
+    """The same values, except that one row is 0."""
+
+    def values(key: int, shape: tuple[int, ...]) -> np.ndarray:
+        table = draw(key, shape)
+        table[row] = 0.0
+        return table
+
+    return values

@@ -264,8 +264,13 @@ class Plan:
         values = {name: f"self.{name}" for name in used}
         if "zero" in names(kernel):
             values = {"zero": "0.0", **values}
-        return ["dtype = self.parameters[0].dtype"] + [
-            f"{name} = tf.constant({value}, dtype)" for name, value in values.items()
+        if len(values) == 1:
+            ((name, value),) = values.items()
+            return [f"{name} = tf.constant({value}, self.parameters[0].dtype)"]
+        return [
+            f"constants = {_tuple(list(values.values()))}",
+            "dtype = self.parameters[0].dtype",
+            f"{', '.join(values)} = (tf.constant(each, dtype) for each in constants)",
         ]
 
     def _kernel_call(self, kernel: str) -> str:
@@ -283,8 +288,9 @@ class Plan:
 
 def _docstring(title: str, form: str) -> list[str]:
     """The docstring of the class."""
-    if not form:
-        return [f'    """{title}"""', ""]
+    line = f"{title} {form}".strip()
+    if len(line) <= 88:
+        return [f'    """{line}"""', ""]
     return [f'    """{title}', "", f"    {form}", '    """', ""]
 
 

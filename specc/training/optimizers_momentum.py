@@ -19,7 +19,9 @@ from specc.training.optimizer import (
 
 
 class Sgd(Optimizer):
-    """Gradient descent, with or without momentum (Sutskever et al., 2013).
+    """Gradient descent.
+
+    With momentum in the form of Sutskever et al. (2013).
 
     Keras' velocity contains the rate: ``v = momentum * v - rate * g; p += v``; torch's does not:
     ``v = momentum * v + (1 - dampening) * g; p -= rate * v``, the first step undampened.
@@ -56,7 +58,7 @@ class Sgd(Optimizer):
             return ""
         kind = "Nesterov's" if a["nesterov"] else "Polyak's"
         rate = "contains the rate" if a["rate_in_velocity"] else "does not contain the rate"
-        return f"{kind} momentum, {a['momentum']!r}; the velocity {rate}."
+        return f"{kind} momentum; the velocity {rate}."
 
     def formula(self, a: Attributes) -> list[str]:
         if not a["momentum"]:
@@ -89,7 +91,10 @@ class Sgd(Optimizer):
 
 
 class Momentum(Sgd):
-    """Gradient descent with momentum: ``sgd`` with momentum 0.9 (Polyak, 1964)."""
+    """Gradient descent with momentum (Polyak, 1964).
+
+    ``sgd`` with another default.
+    """
 
     kind = "momentum"
     attributes = tuple(
@@ -98,7 +103,10 @@ class Momentum(Sgd):
 
 
 class Nesterov(Sgd):
-    """Gradient descent with Nesterov's momentum: ``sgd`` with nesterov and momentum 0.9."""
+    """Gradient descent with Nesterov's momentum (1983).
+
+    ``sgd`` with other defaults.
+    """
 
     kind = "nesterov"
     attributes = tuple(
