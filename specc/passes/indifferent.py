@@ -15,7 +15,7 @@ from specc.passes.inline_calls import inline_calls
 
 # These give the same shift at their output as at their input, channel by channel.
 _SHIFTED = frozenset({"max_pool1d", "max_pool2d", "add"})
-_SHIFTED |= {f"global_{kind}_pool{rank}d" for kind in ("max", "average") for rank in (1, 2)}
+_GLOBAL = frozenset(f"global_{kind}_pool{rank}d" for kind in ("max", "average") for rank in (1, 2))
 # The last thing that these do is to add the bias to each channel.
 _BIASED = frozenset({"dense", "conv1d", "conv2d", "depthwise_conv2d"})
 # Softmax over keys: what is added to all keys alike adds the same to all scores of a query.
@@ -34,13 +34,20 @@ def indifferent(program: Program) -> tuple[str, ...]:
     if program.training is not None:
         kept |= {id(loss.prediction) for loss in program.training.losses}
 
-    def sinks(value: Value) -> list[Node] | None:
-        """The batch_norms that absorb a shift of ``value``; None if something else feels it."""
+    def sinks(value: Value, axis: int) -> list[Node] | None:
+        """The batch_norms that absorb a shift of each slice of ``value`` along ``axis``.
+
+        None if something else feels it.
+        """
         found: list[Node] = []
         for node in readers[id(value)]:
-            inner = [node] if _absorbs(node) else None
-            if node.op in _SHIFTED:
-                inner = sinks(node.outputs[0])
+            inner = None
+            if _subtracts_mean(node) and node["axis"] % value.type.rank == axis:
+                inner = [node]
+            elif node.op in _SHIFTED:
+                inner = sinks(node.outputs[0], axis)
+            elif node.op in _GLOBAL:
+                inner = sinks(node.outputs[0], 1)
             if inner is None:
                 return None
             found += inner
@@ -52,7 +59,7 @@ def indifferent(program: Program) -> tuple[str, ...]:
         own += [f"{node.layer}.{name}" for name in _OWN.get(node.op, ()) if node.parameter(name)]
         if node.op in _BIASED and _free(node):
             before = absorbed.get(node.layer, [])
-            after = sinks(node.outputs[0])
+            after = sinks(node.outputs[0], _channels(node))
             # Every call of a shared layer must be absorbed.
             absorbed[node.layer] = None if before is None or after is None else before + after
     names = [
@@ -64,8 +71,15 @@ def indifferent(program: Program) -> tuple[str, ...]:
     return tuple(dict.fromkeys(own + names))
 
 
-def _absorbs(node: Node) -> bool:
-    return node.op == "batch_norm" and bool(node.attributes.get("trainable", True))
+def _subtracts_mean(node: Node) -> bool:
+    """Whether it normalizes by the batch: a frozen one of Keras goes by its moving statistics."""
+    return node.op == "batch_norm" and (node["trainable"] or not node["freeze_statistics"])
+
+
+def _channels(node: Node) -> int:
+    """The axis along which the bias lies."""
+    first = node.attributes.get("layout") == "channels_first"
+    return 1 if first else node.outputs[0].type.rank - 1
 
 
 def _free(node: Node) -> bool:

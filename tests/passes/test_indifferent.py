@@ -1,0 +1,103 @@
+"""Which tensors rounding noise alone moves: proved, and no more than proved."""
+
+from __future__ import annotations
+
+import pytest
+
+from specc.compiler import load_program
+from specc.passes.indifferent import indifferent
+
+HEAD = """\
+specc: 1
+conventions: {conventions}
+inputs: {{x: {{shape: {shape}}}}}
+targets: {{y: {{shape: [3]}}}}
+layers:
+"""
+TAIL = """\
+  - {name: out, dense: {units: 3}}
+outputs: [out]
+training: {loss: {mean_squared_error: {prediction: out, target: y}}}
+"""
+
+
+@pytest.fixture
+def found(tmp_path):
+    def find(layers: str, shape: str = "[4]", conventions: str = "keras") -> tuple[str, ...]:
+        path = tmp_path / "net.yaml"
+        path.write_text(HEAD.format(shape=shape, conventions=conventions) + layers + TAIL)
+        return indifferent(load_program(path)[0])
+
+    return find
+
+
+def test_a_bias_before_batch_norm_and_the_mean_that_follows_it(found):
+    layers = "  - {name: d, dense: {units: 5}}\n  - {name: n, batch_norm: {}}\n"
+    assert found(layers) == ("d.bias", "n.moving_mean")
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        "  - {name: d, dense: {units: 5}}\n",
+        "  - {name: d, dense: {units: 5, activation: relu}}\n  - batch_norm\n",
+        "  - {name: d, dense: {units: 5, use_bias: false}}\n  - batch_norm\n",
+        "  - {name: d, dense: {units: 5, bias_regularizer: l2}}\n  - batch_norm\n",
+        "  - {name: d, dense: {units: 5}}\n  - layer_norm\n",
+        "  - {name: d, dense: {units: 5}}\n  - {batch_norm: {trainable: false}}\n",
+        "  - {name: d, dense: {units: 5}}\n  - {name: n, batch_norm: {}}\n"
+        "  - {add: {}, from: [d, n]}\n",
+    ],
+    ids=[
+        "no norm",
+        "nonlinear",
+        "no bias",
+        "penalty",
+        "layer norm",
+        "frozen",
+        "also read elsewhere",
+    ],
+)
+def test_what_something_else_feels_is_judged(found, layers):
+    assert found(layers) == ()
+
+
+def test_the_shift_goes_through_pools_and_sums(found):
+    layers = (
+        "  - {name: a, conv2d: {filters: 5, kernel_size: 3}}\n"
+        "  - {name: b, conv2d: {filters: 5, kernel_size: 3}, from: x}\n"
+        "  - {name: s, add: {}, from: [a, b]}\n"
+        "  - {max_pool2d: {pool_size: 2}}\n"
+        "  - {name: n, batch_norm: {}}\n"
+        "  - flatten\n"
+    )
+    assert found(layers, "[8, 8, 2]") == ("a.bias", "n.moving_mean", "b.bias")
+    assert found(layers, "[2, 8, 8]", "pytorch") == ("a.bias", "n.moving_mean", "b.bias")
+
+
+def test_a_norm_over_another_axis_does_not_absorb_it(found):
+    layers = (
+        "  - {name: a, conv2d: {filters: 5, kernel_size: 3}}\n"
+        "  - {name: n, batch_norm: {axis: 1}}\n  - flatten\n"
+    )
+    assert found(layers, "[8, 8, 2]") == ()
+
+
+def test_a_shared_layer_is_indifferent_only_if_every_call_is(found):
+    layers = (
+        "  - {name: d, dense: {units: 4}}\n  - {name: n, batch_norm: {}}\n  - {layer: d, from: n}\n"
+    )
+    assert found(layers) == ()
+    assert found(layers + "  - {name: m, batch_norm: {}}\n") == (
+        "d.bias",
+        "n.moving_mean",
+        "m.moving_mean",
+    )
+
+
+def test_paths_inside_blocks_are_whole(found):
+    layers = (
+        "  - {name: r, repeat: {times: 2, layers: "
+        "[{name: d, dense: {units: 4}}, {name: n, batch_norm: {}}]}}\n"
+    )
+    assert found(layers) == ("r.0.d.bias", "r.0.n.moving_mean", "r.1.d.bias", "r.1.n.moving_mean")
