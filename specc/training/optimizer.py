@@ -53,11 +53,7 @@ def epsilon(keras: float, pytorch: float) -> Attribute:
 
 def weight_decay(keras: float = 0.0, pytorch: float = 0.0) -> Attribute:
     return Attribute(
-        "weight_decay",
-        Number(0),
-        keras=keras,
-        pytorch=pytorch,
-        doc="Pulls parameters towards 0.",
+        "weight_decay", Number(0), keras=keras, pytorch=pytorch, doc="Pulls parameters towards 0."
     )
 
 
