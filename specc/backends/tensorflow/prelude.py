@@ -135,14 +135,14 @@ def trace(
 ) -> Arrays:
     """{path: array} of every named value, in the spec's layout."""
     global RECORD
-    statistics = [(each, each.value.numpy()) for each in model.non_trainable_variables]  #: statistics
+    kept = [(v, v.value.numpy()) for v in model.non_trainable_variables]  #: statistics
     RECORD = []
     try:
         outputs = to_outputs(apply(model, to_tensors(model, inputs, INPUTS), step, training))
         calls = RECORD
     finally:
         RECORD = None
-        for variable, value in statistics:  #: statistics
+        for variable, value in kept:  #: statistics
             variable.assign(value)  #: statistics
     paths = {id(layer): path for path, layer in layers_of(model)}
     found = {
@@ -162,10 +162,10 @@ def loss_and_gradients(
 ) -> tuple[float, Arrays]:
     """The total loss in training mode, and {path: gradient} before clipping."""
     trainer = Trainer(model)
-    statistics = [(each, each.value.numpy()) for each in model.non_trainable_variables]  #: statistics
+    kept = [(v, v.value.numpy()) for v in model.non_trainable_variables]  #: statistics
     x, y, *weights = trainer.batch(inputs, targets, sample_weights)
     loss, _, gradients = trainer.differentiate(x, y, step, *weights)
-    for variable, value in statistics:  #: statistics
+    for variable, value in kept:  #: statistics
         variable.assign(value)  #: statistics
     return float(loss), {
         path: gradient.numpy().copy()
