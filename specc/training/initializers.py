@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 Call = tuple[str, dict[str, Any]]
-GAIN = Attribute("gain", Number(), 1.0, "factor of all values")
+GAIN = Attribute("gain", Number(), 1.0, "Factor of all values.")
 
 
 class Initializer(Row):
@@ -76,7 +76,7 @@ class Constant(Initializer):
     """One value everywhere."""
 
     kind = "constant"
-    attributes = (Attribute("value", Number(), 0.0, "the value of all elements"),)
+    attributes = (Attribute("value", Number(), 0.0, "The value of all elements."),)
 
 
 class Uniform(Initializer):
@@ -85,8 +85,8 @@ class Uniform(Initializer):
     kind = "uniform"
     aliases = ("random_uniform",)
     attributes = (
-        Attribute("low", Number(), doc="lower bound", keras=-0.05, pytorch=0.0),
-        Attribute("high", Number(), doc="upper bound", keras=0.05, pytorch=1.0),
+        Attribute("low", Number(), doc="Lower bound.", keras=-0.05, pytorch=0.0),
+        Attribute("high", Number(), doc="Upper bound.", keras=0.05, pytorch=1.0),
     )
 
     def check(self, attributes: Mapping[str, Any]) -> None:
@@ -96,9 +96,9 @@ class Uniform(Initializer):
             )
 
 
-MEAN = Attribute("mean", Number(), 0.0, "mean")
+MEAN = Attribute("mean", Number(), 0.0, "Mean.")
 STDDEV = Attribute(
-    "stddev", Number(0, above=True), doc="standard deviation", keras=0.05, pytorch=1.0
+    "stddev", Number(0, above=True), doc="Standard deviation.", keras=0.05, pytorch=1.0
 )
 
 
@@ -123,11 +123,11 @@ class TruncatedNormal(Initializer):
         Attribute(
             "cut",
             Choice(("sigma", "absolute")),
-            doc="limit counts in standard deviations from the mean, or is the largest magnitude",
+            doc="Limit counts in standard deviations from the mean, or is the largest magnitude.",
             keras="sigma",
             pytorch="absolute",
         ),
-        Attribute("limit", Number(0, above=True), 2.0, "where the distribution is cut"),
+        Attribute("limit", Number(0, above=True), 2.0, "Where the distribution is cut."),
     )
 
     def check(self, attributes: Mapping[str, Any]) -> None:
@@ -235,13 +235,13 @@ class Kaiming(Initializer):
     """Base of torch's kaiming initializers."""
 
     attributes = (
-        Attribute("a", Number(), 0.0, "negative slope of the leaky_relu that follows"),
-        Attribute("mode", Choice(("fan_in", "fan_out")), "fan_in", "which fan keeps its variance"),
+        Attribute("a", Number(), 0.0, "Negative slope of the leaky_relu that follows."),
+        Attribute("mode", Choice(("fan_in", "fan_out")), "fan_in", "Which fan keeps its variance."),
         Attribute(
             "nonlinearity",
             Choice(("leaky_relu", "relu", "tanh", "selu", "linear", "sigmoid")),
             "leaky_relu",
-            "the activation that follows; it sets the gain",
+            "The activation that follows; it sets the gain.",
         ),
     )
 
@@ -275,13 +275,13 @@ class VarianceScaling(Initializer):
 
     kind = "variance_scaling"
     attributes = (
-        Attribute("scale", Number(0, above=True), 1.0, "variance times fan"),
-        Attribute("mode", Choice(("fan_in", "fan_out", "fan_avg")), "fan_in", "which fan"),
+        Attribute("scale", Number(0, above=True), 1.0, "Variance times fan."),
+        Attribute("mode", Choice(("fan_in", "fan_out", "fan_avg")), "fan_in", "Which fan."),
         Attribute(
             "distribution",
             Choice(("truncated_normal", "untruncated_normal", "uniform")),
             "truncated_normal",
-            "its form",
+            "Its form.",
         ),
     )
 
