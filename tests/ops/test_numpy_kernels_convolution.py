@@ -139,3 +139,25 @@ def test_arguments_are_left_unchanged():
     convolution.conv2d_kernel_gradient(x, y, kernel.shape, *attributes)
     assert np.array_equal(x, copies[0])
     assert np.array_equal(kernel, copies[1])
+
+
+def test_a_large_batch_is_the_same_image_by_image():
+    rng = np.random.default_rng(3)
+    x, kernel = rng.standard_normal((40, 30, 30, 4)), rng.standard_normal((3, 3, 4, 2))
+    attributes = ((1, 1), ((1, 1), (1, 1)), (1, 1), 1)
+    windows = convolution.image_windows(x, (3, 3), *attributes[:3])
+    assert len(convolution.image_blocks(windows)) == 2
+    y = convolution.conv2d(x, kernel, *attributes)
+    single = [convolution.conv2d(image[None], kernel, *attributes) for image in x]
+    assert_close(y, np.concatenate(single))
+    dkernel = convolution.conv2d_kernel_gradient(x, y, kernel.shape, *attributes)
+    parts = [
+        convolution.conv2d_kernel_gradient(image[None], dy[None], kernel.shape, *attributes)
+        for image, dy in zip(x, y, strict=True)
+    ]
+    assert_close(dkernel, sum(parts))
+
+
+def test_an_empty_batch_gives_an_empty_result():
+    y = convolution.conv2d(np.zeros((0, 5, 5, 2)), np.ones((3, 3, 2, 4)), (1, 1), NONE, (1, 1), 1)
+    assert y.shape == (0, 3, 3, 4)

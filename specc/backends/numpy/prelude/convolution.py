@@ -22,6 +22,12 @@ def image_windows(
     return windows.transpose(0, 1, 2, 4, 5, 3)
 
 
+def image_blocks(windows: np.ndarray) -> list[slice]:
+    """Parts of the batch of image_windows whose patches, about a million numbers, stay in cache."""
+    images = max(1, 2**20 // int(np.prod(windows.shape[1:])))
+    return [slice(start, start + images) for start in range(0, len(windows), images)]
+
+
 def conv2d(
     x: np.ndarray,
     kernel: np.ndarray,
@@ -32,7 +38,7 @@ def conv2d(
 ) -> np.ndarray:
     """Convolve x (N, H, W, C) with kernel (kh, kw, C / groups, F) to (N, OH, OW, F).
 
-    One matrix product does it: the patches are the rows, the filters the columns. padding is
+    A matrix product does it: the patches are the rows, the filters the columns. padding is
     ((top, bottom), (left, right)). Group g of the filters sees group g of the channels.
     """
     if groups > 1:
@@ -41,9 +47,12 @@ def conv2d(
         return np.concatenate(parts, axis=-1)
     kernel_height, kernel_width, _, filters = kernel.shape
     windows = image_windows(x, (kernel_height, kernel_width), strides, padding, dilation)
-    patches = windows.reshape(-1, kernel.size // filters)
-    y: np.ndarray = patches @ kernel.reshape(-1, filters)
-    return y.reshape(*windows.shape[:3], filters)
+    flat_kernel = kernel.reshape(-1, filters)
+    y = np.empty((*windows.shape[:3], filters), x.dtype)
+    for block in image_blocks(windows):
+        patches = windows[block].reshape(-1, len(flat_kernel))
+        np.matmul(patches, flat_kernel, out=y[block].reshape(-1, filters))
+    return y
 
 
 def conv2d_input_gradient(
@@ -103,8 +112,10 @@ def conv2d_kernel_gradient(
         ]
         return np.concatenate(parts, axis=-1)
     windows = image_windows(x, (kernel_height, kernel_width), strides, padding, dilation)
-    patches = windows.reshape(-1, kernel_height * kernel_width * channels)
-    dkernel: np.ndarray = patches.T @ dy.reshape(-1, filters)
+    dkernel = np.zeros((kernel_height * kernel_width * channels, filters), dy.dtype)
+    for block in image_blocks(windows):
+        patches = windows[block].reshape(-1, len(dkernel))
+        dkernel += patches.T @ dy[block].reshape(-1, filters)
     return dkernel.reshape(kernel_shape)
 
 

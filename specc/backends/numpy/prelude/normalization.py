@@ -16,9 +16,15 @@ def channel_sum(x: np.ndarray) -> np.ndarray:
 
 
 def sum_over(x: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
-    """Sum of x over the axes (counted from 0), which stay with length 1."""
-    if axes == tuple(range(x.ndim - 1)):
-        return channel_sum(x).reshape((1,) * (x.ndim - 1) + x.shape[-1:])
+    """Sum of x over the axes (counted from 0), which stay with length 1.
+
+    The two usual cases are products with ones, which are faster.
+    """
+    last = x.ndim - 1
+    if axes == tuple(range(last)):
+        return channel_sum(x).reshape((1,) * last + x.shape[last:])
+    if axes == (last,):
+        return (x @ np.ones(x.shape[last], x.dtype))[..., None]
     return x.sum(axis=axes, keepdims=True)
 
 
@@ -169,8 +175,9 @@ def layer_norm(
     gamma and beta have the sizes of these axes, or are None. Returns y, the normalized x and
     1 / sqrt(variance + epsilon).
     """
-    centred = x - x.mean(axis=axes, keepdims=True)
-    variance = (centred * centred).mean(axis=axes, keepdims=True)
+    count = int(np.prod([x.shape[axis] for axis in axes]))
+    centred = x - sum_over(x, axes) / count
+    variance = sum_over(centred * centred, axes) / count
     inverse_deviation = 1 / np.sqrt(variance + epsilon)
     normalized = centred * inverse_deviation
     shape = tuple(size if axis in axes else 1 for axis, size in enumerate(x.shape))
@@ -190,8 +197,9 @@ def layer_norm_gradient(
     dbeta = sum_over(dy, rest)
     dgamma = sum_over(dy * normalized, rest)
     slope = scale_and_shift(dy, gamma, None, shape)
-    along_mean = slope.mean(axis=axes, keepdims=True)
-    along_x = (slope * normalized).mean(axis=axes, keepdims=True)
+    count = int(np.prod([dy.shape[axis] for axis in axes]))
+    along_mean = sum_over(slope, axes) / count
+    along_x = sum_over(slope * normalized, axes) / count
     dx = inverse_deviation * (slope - along_mean - normalized * along_x)
     sizes = tuple(dy.shape[axis] for axis in axes)
     return dx, dgamma.reshape(sizes), dbeta.reshape(sizes)
