@@ -50,9 +50,12 @@ CODES: dict[str, str] = {
     "E0305": "a number or an expression without measure",
     "E0306": "an expression that is only a part of a value",
 }
-"""Every code with its title. A family of codes belongs to one part of the compiler: E00 files, E01 YAML,
-E02 the language, E03 expressions, E04 names and wiring, E05 attributes, E06 shapes, E07 training, E08 data,
-E09 backends, W10 warnings. Titles of other families join by ``CODES.update`` where those are defined."""
+"""Every code with its title.
+
+A family of codes belongs to one part of the compiler: E00 files, E01 YAML, E02 the language, E03
+expressions, E04 names and wiring, E05 attributes, E06 shapes, E07 training, E08 data, E09 backends,
+W10 warnings.
+"""
 
 
 @dataclass(frozen=True)

@@ -155,7 +155,7 @@ class _Layout:
     def _close_bracket(self, index: int) -> None:
         token = self.raw[index]
         span = span_of(self.source, token)
-        if not self.open:
+        if not self.open or (self._mode() != "flow" and token.type != "RBRACE"):
             message = f"this '{token}' closes nothing"
             raise _Broken(Diagnostic("E0204", message, span, help="remove it"), index, index)
         opener = self.raw[self.open[-1][0]]
@@ -164,7 +164,7 @@ class _Layout:
                 raise self._never_closed(index)
             opened = Note(f"'{opener}' is opened here", span_of(self.source, opener))
             message = f"expected '{SYMBOLS[_OPENERS[opener.type]]}', found '{token}'"
-            # Left out is the bracket without a partner: the opener, if an outer one wants this closer.
+            # The bracket without a partner is left out: the opener, if an outer one wants `token`.
             outer = (self.raw[i].type for i, mode in self.open if mode == "flow")
             wanted = any(_OPENERS[kind] == token.type for kind in outer)
             odd = self.open[-1][0] if wanted else index

@@ -146,9 +146,13 @@ def _at_statement_start(automaton: InteractiveParser, state: object) -> bool:
 def _resynchronise(automaton: InteractiveParser, tokens: Sequence[Token], index: int) -> int:
     """Forgets the broken statement; gives the position of the token after its end."""
     state = automaton.parser_state
-    while len(state.state_stack) > 1 and not _at_statement_start(automaton, state.position):
+    closed = 0  # bodies that end within the broken statement: their insides are no place to go on
+    while len(state.state_stack) > 1:
+        if closed == 0 and _at_statement_start(automaton, state.position):
+            break
         state.state_stack.pop()
-        state.value_stack.pop()
+        forgotten = getattr(state.value_stack.pop(), "type", "")
+        closed += {"RBRACE": 1, "LBRACE": -1}.get(forgotten, 0)
     depth = 0
     for position in range(index, len(tokens)):
         kind = tokens[position].type

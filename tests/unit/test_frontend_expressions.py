@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from specc.diagnostics import Source, SpecError, Span
+from specc.diagnostics import Source, Span, SpecError
 from specc.frontend.expression_text import to_text
 from specc.frontend.expressions import (
     FUNCTIONS,

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_frontend_expressions import EXPRESSIONS
 
-from specc.diagnostics import Source, SpecError, Span
+from specc.diagnostics import Source, Span, SpecError
 from specc.frontend.dsl_reader import read_dsl
 from specc.frontend.expressions import RESERVED, Expression, Name
 from specc.frontend.formatter import to_dsl, to_yaml
@@ -61,7 +61,9 @@ _SCALARS = st.one_of(
     st.integers(-(2**64), 2**64),
     st.floats(allow_nan=False),
     _TEXTS,
-    st.sampled_from(["no", "1e-3", "$x", "${a}", "a: b", "# c", "-", "~", "null", "0x1F", "", " a "]),
+    st.sampled_from(
+        ["no", "1e-3", "$x", "${a}", "a: b", "# c", "-", "~", "null", "0x1F", "", " a "]
+    ),
 )
 _DECLARED = st.sampled_from(_PARAMETERS).map(lambda n: Name(n, span=_SPAN))
 _VALUES = st.recursive(
@@ -122,7 +124,9 @@ def _wire(draw: st.DrawFn, item: Any, values: list[str], position: int, depth: i
     if has_source:
         known = [value for value in values if value]
         one = st.sampled_from(known)
-        ports = st.dictionaries(_NAMES | st.just("input"), one | st.lists(one, min_size=1), min_size=1)
+        ports = st.dictionaries(
+            _NAMES | st.just("input"), one | st.lists(one, min_size=1), min_size=1
+        )
         item["from"] = draw(one | st.lists(one, min_size=1, max_size=3) | ports)
     if naming:
         item["name"] = name
@@ -138,6 +142,7 @@ def _wire(draw: st.DrawFn, item: Any, values: list[str], position: int, depth: i
 @st.composite
 def _specs(draw: st.DrawFn) -> dict[str, Any]:
     shape = st.lists(st.integers(1, 64) | _NAMES | _DECLARED, max_size=3)
+    dtype = st.sampled_from(["float", "int"])
     block = {"parameters": {"a": None, "b": 1}, "inputs": ["x"], "layers": draw(_layers(["x"], 0))}
     training = draw(st.dictionaries(_NAMES, _SETTING_VALUES, max_size=2))
     training["loss"] = [
@@ -145,16 +150,20 @@ def _specs(draw: st.DrawFn) -> dict[str, Any]:
         {"mean_squared_error": {"prediction": "z", "target": "t", "weight": 0.5}},
     ][: draw(st.integers(1, 2))]
     training["optimizer"] = draw(
-        st.sampled_from(["adam", {"adam": {"learning_rate": {"cosine": {"initial": 1, "steps": 9}}}}])
+        st.sampled_from(
+            ["adam", {"adam": {"learning_rate": {"cosine": {"initial": 1, "steps": 9}}}}]
+        )
     )
     data = {"source": "csv", **draw(st.dictionaries(_NAMES, _SETTING_VALUES, max_size=2))}
     data["prepare"] = {"image": [{"rescale": 255}, "standardize", {"one_hot": {"classes": 3}}]}
-    spec = {
+    return {
         "specc": 1,
         "name": draw(_NAMES),
         "seed": draw(st.integers(0, 2**32)),
         "parameters": dict.fromkeys(_PARAMETERS, draw(_VALUES)),
-        "inputs": {"image": {"shape": draw(shape), "dtype": draw(st.sampled_from(["float", "int"]))}},
+        "inputs": {
+            "image": {"shape": draw(shape), "dtype": draw(dtype)}
+        },
         "targets": {"label": draw(shape)},
         "blocks": {"pair": block},
         "shared": {"shared_one": draw(_calls())},
@@ -163,7 +172,6 @@ def _specs(draw: st.DrawFn) -> dict[str, Any]:
         "training": training,
         "data": data,
     }
-    return spec
 
 
 @settings(max_examples=50, deadline=None)
