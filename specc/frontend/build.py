@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping as Dict
-from dataclasses import replace
 from typing import Any
 
-from specc.diagnostics import Diagnostic, Note, SpecError, Span, did_you_mean
-from specc.frontend.configure import Environment, Reporter, plain
-from specc.frontend.layers import GraphBuilder, Item, Scope
+from specc.diagnostics import Diagnostic, Span, SpecError, did_you_mean
+from specc.frontend.configure import Reporter, plain
+from specc.frontend.layers import GraphBuilder, Scope
+from specc.frontend.training import TrainingBuilder
 from specc.frontend.tree import Mapping, Scalar, Sequence, Tree
 from specc.ir.dims import BATCH, Dim, symbol
-from specc.ir.graph import Configured, Graph, Loss, Metric, Node, Program, Training, Value
+from specc.ir.graph import Graph, Program, Training, Value
 from specc.ir.types import DTYPES, TensorType
-from specc.ops.attributes import Attribute, AttributeProblem, Boolean, Choice, Integer, Reference
-from specc.ops.base import OpProblem, Site
+from specc.ops.attributes import Attribute, AttributeProblem, Choice, Integer
 
 SECTIONS = {
     "specc": "the version of the language, 1",
@@ -48,43 +46,8 @@ _SETTINGS = (
 )
 
 
-def _optimizers() -> Dict[str, Any]:
-    from specc.training.optimizers import OPTIMIZERS
-
-    return OPTIMIZERS
-
-
-def _clippings() -> Dict[str, Any]:
-    from specc.training.clipping import CLIPPINGS
-
-    return CLIPPINGS
-
-
-def _metrics() -> Dict[str, Any]:
-    from specc.training.metrics import METRICS
-
-    return METRICS
-
-
-def _losses() -> Dict[str, Any]:
-    from specc.ops.losses import LOSSES
-
-    return LOSSES
-
-
-_OPTIMIZER = Reference("an optimizer", _optimizers)
-_CLIPPING = Reference("a clipping", _clippings)
-_METRIC = Reference("a metric", _metrics)
-TRAINING = (
-    Attribute("epochs", Integer(1), 10, "How often the training data is gone through."),
-    Attribute("batch_size", Integer(1), 32, "Samples in a step."),
-    Attribute("shuffle", Boolean(), True, "Whether each epoch has its own order."),
-)
-_TRAINING_KEYS = ("loss", "optimizer", "metrics", "clip", *(a.name for a in TRAINING))
-
-
 def build_program(tree: Mapping, origin: str = "") -> tuple[Program, tuple[Diagnostic, ...]]:
-    """The program of a spec, and its warnings. Raises SpecError with every mistake that was found."""
+    """The program of a spec and its warnings. Raises SpecError with every mistake found."""
     builder = ProgramBuilder(tree, origin)
     program = builder.build()
     if program is None or builder.reporter.failed:
@@ -118,11 +81,14 @@ class ProgramBuilder:
             )
         self.graphs.layers(self.tree.get("layers"), scope)
         outputs = self._outputs(scope)
-        training = self._training(scope, target_scope, outputs)
+        builder = TrainingBuilder(self.graphs, self.environment, scope, target_scope, outputs)
+        training = builder.build(self.tree.get("training"))
+        self.data = self._data(inputs, targets)
         self._unused(scope, target_scope, blocks)
-        if self.reporter.failed or any(value is None for value in outputs.values()):
+        known = {name: value for name, value in outputs.items() if value is not None}
+        if self.reporter.failed or len(known) < len(outputs):
             return None
-        return self._program(scope, inputs, targets, outputs, training)
+        return self._program(scope, inputs, targets, known, training)
 
     def _program(
         self,
@@ -139,7 +105,6 @@ class ProgramBuilder:
         graph = Graph("main", tuple(inputs), unique, tuple(scope.nodes))
         text = "\n".join(sorted({span.source.text for span in self._sources()}))
         name = plain(self.tree.get("name"), {}) if self.tree.get("name") is not None else "network"  # type: ignore[arg-type]
-        data = self.tree.get("data")
         return Program(
             name=str(name),
             conventions=self.settings["conventions"],
@@ -152,7 +117,7 @@ class ProgramBuilder:
             graph=graph,
             head=Graph("head", unique, tuple(outputs.values()), ()),
             training=training,
-            data=plain(data, self.environment) if data is not None else None,
+            data=self.data,
             digest=hashlib.sha256(text.encode()).hexdigest(),
             origin=self.origin,
         )
@@ -165,7 +130,7 @@ class ProgramBuilder:
                 found.setdefault(id(inner.span.source), inner.span)
         return list(found.values())
 
-    # Sections ---------------------------------------------------------------------------------------------
+    # Sections
 
     def _sections(self) -> None:
         for key, _ in self.tree.entries:
@@ -313,9 +278,9 @@ class ProgramBuilder:
             raise SpecError(())
         return value
 
-    # Outputs and training ---------------------------------------------------------------------------------
+    # Outputs and training
 
-    def _outputs(self, scope: Scope) -> dict[str, Value]:
+    def _outputs(self, scope: Scope) -> dict[str, Value | None]:
         tree = self.tree.get("outputs")
         if tree is None:
             value = scope.previous[0] if scope.previous else None
@@ -323,7 +288,7 @@ class ProgramBuilder:
                 return {}
             scope.used.add(value.name)
             return {value.name: value}
-        found: dict[str, Any] = {}
+        found: dict[str, Value | None] = {}
         for each in tree.items if isinstance(tree, Sequence) else (tree,):
             try:
                 value = self.graphs.value(each, scope)
@@ -333,196 +298,24 @@ class ProgramBuilder:
                 self.reporter.extend(error)
         return found
 
-    def _training(self, scope: Scope, targets: Scope, outputs: dict[str, Value]) -> Training | None:
-        tree = self.tree.get("training")
+    def _data(self, inputs: list[Value], targets: list[Value]) -> Any:
+        """The checked data section; its files are not opened."""
+        from specc.data.section import placed
+        from specc.data.spec import DataSpec
+
+        tree = self.tree.get("data")
         if tree is None:
             return None
         if not isinstance(tree, Mapping):
-            self.reporter.error(
-                "E0426", "training is a mapping", tree.span, ", ".join(_TRAINING_KEYS)
-            )
+            self.reporter.error("E0426", "data is a mapping", tree.span, SECTIONS["data"])
             return None
-        for key, _ in tree.entries:
-            if key.value not in _TRAINING_KEYS:
-                help_ = did_you_mean(str(key.value), _TRAINING_KEYS)
-                self.reporter.error("E0701", f"training has no '{key.value}'", key.span, help_)
-        losses = [self._loss(each, scope, targets) for each in self._list(tree.get("loss"))]
-        if not losses:
-            place = tree.key("loss")
-            self.reporter.error(
-                "E0702", "training needs a loss", place.span if place else tree.span
-            )
-        optimizer = self._configured(tree.get("optimizer"), _OPTIMIZER, "adam")
-        clip = [self._configured(each, _CLIPPING, "") for each in self._clips(tree.get("clip"))]
-        good = [loss for loss in losses if loss is not None]
-        metrics = [
-            self._metric(each, scope, targets, outputs, good)
-            for each in self._list(tree.get("metrics"))
-        ]
-        entries = tuple((k, v) for k, v in tree.entries if k.value in {a.name for a in TRAINING})
-        values = self.graphs.configurator.attributes(
-            TRAINING,
-            Mapping(entries, tree.span),
-            self.environment,
-            what="training",
-            place=tree.span,
-        )
-        if self.reporter.failed or optimizer is None or values is None:
-            return None
-        return Training(
-            tuple(good),
-            optimizer,
-            tuple(each for each in clip if each),
-            tuple(each for each in metrics if each),
-            **values,
-        )
-
-    def _list(self, tree: Tree | None) -> list[Tree]:
-        if tree is None:
-            return []
-        return list(tree.items) if isinstance(tree, Sequence) else [tree]
-
-    def _clips(self, tree: Tree | None) -> list[Tree]:
-        """``clip: {global_norm: 1.0}``; several kinds apply in the order written."""
-        if isinstance(tree, Mapping):
-            return [Mapping(((key, value),), key.span) for key, value in tree.entries]
-        return self._list(tree)
-
-    def _configured(self, tree: Tree | None, kind: Reference, default: str) -> Configured | None:
-        if tree is None:
-            return self.graphs.configurator.default_reference(kind, default)
         try:
-            return self.graphs.configurator.reference(tree, kind, self.environment)
+            section = placed(plain(tree, self.environment), tree)
+            assert isinstance(section, Mapping)
+            return DataSpec.parse(section, [v.name for v in inputs], [v.name for v in targets])
         except SpecError as error:
             self.reporter.extend(error)
             return None
-
-    def _loss(self, tree: Tree, scope: Scope, targets: Scope) -> Loss | None:
-        from specc.ops.losses import LOSSES
-
-        if not isinstance(tree, Mapping) or len(tree.entries) != 1:
-            self.reporter.error(
-                "E0703",
-                "a loss names what it compares",
-                tree.span,
-                "e.g. mean_squared_error: {prediction: y, target: t}",
-            )
-            return None
-        (key, inner) = tree.entries[0]
-        names = {k: op for k, op in LOSSES.items()} | {
-            a: op for op in LOSSES.values() for a in op.aliases
-        }
-        if key.value not in names:
-            self.reporter.error(
-                "E0704",
-                f"there is no loss '{key.value}'",
-                key.span,
-                did_you_mean(str(key.value), names),
-            )
-            return None
-        if not isinstance(inner, Mapping):
-            self.reporter.error("E0703", f"{key.value} needs prediction and target", inner.span)
-            return None
-        op = names[str(key.value)]
-        wires: list[Value | None] = []
-        for port, where in (("prediction", scope), ("target", targets)):
-            wire = inner.get(port)
-            if wire is None:
-                self.reporter.error(
-                    "E0703",
-                    f"{key.value} needs '{port}'",
-                    key.span,
-                    f"add {port}: the name of a value",
-                )
-                return None
-            try:
-                wires.append(self.graphs.value(wire, where))
-            except SpecError as error:
-                self.reporter.extend(error)
-                return None
-        weight_tree = inner.get("weight")
-        entries = tuple(
-            (k, v) for k, v in inner.entries if k.value not in ("prediction", "target", "weight")
-        )
-        attributes = self.graphs.configurator.attributes(
-            op.attributes,
-            Mapping(entries, inner.span),
-            self.environment,
-            what=str(key.value),
-            place=key.span,
-        )
-        if attributes is None or None in wires:
-            return None
-        prediction, target = wires
-        assert prediction is not None and target is not None
-        site = Site((prediction.type, target.type), attributes, self.settings["conventions"])
-        try:
-            for port, value in zip(op.ports, (prediction, target), strict=True):
-                if port.dtype not in ("any", value.type.dtype):
-                    raise OpProblem(
-                        f"{op.kind} takes {port.dtype} values as its {port.name}, but '{value.name}' is {value.type}",
-                        code="E0602",
-                    )
-            kind = op.infer(site)
-        except OpProblem as problem:
-            notes = tuple(Note(f"'{v.name}' is {v.type}", v.span) for v in (prediction, target))
-            self.reporter.error(problem.code, problem.message, key.span, problem.help, notes)
-            return None
-        weight = float(plain(weight_tree, self.environment)) if weight_tree is not None else 1.0
-        values = Value(f"{prediction.name}.loss", kind, key.span, internal=True)
-        mask = self.graphs.masks.get(id(prediction))
-        path = f"loss.{prediction.name}.{target.name}"
-        node = Node(op.kind, path, (prediction, target), (values,), attributes, (), path, key.span)
-        return Loss(node, prediction, target, weight, mask, prediction.name)
-
-    def _metric(
-        self,
-        tree: Tree,
-        scope: Scope,
-        targets: Scope,
-        outputs: dict[str, Value],
-        losses: list[Loss],
-    ) -> Metric | None:
-        from specc.training.metrics import METRICS
-
-        configured = self._configured(tree, _METRIC, "")
-        if configured is None:
-            return None
-        named = configured["prediction"], configured["target"]
-        pairs = [(loss.output, loss.target.name) for loss in losses]
-        if any(named):
-            pairs = [
-                p
-                for p in pairs
-                if all(want in (None, got) for want, got in zip(named, p, strict=True))
-            ] or [named]
-        for prediction, target in pairs:
-            value = outputs.get(prediction) or next(
-                (v for v in outputs.values() if v.name == prediction), None
-            )
-            wanted = targets.values.get(target)
-            if value is None or wanted is None:
-                continue
-            if METRICS[configured.kind].function(value.type, wanted.type) is not None:
-                key = next(name for name, each in outputs.items() if each is value)
-                kind = (
-                    configured.kind
-                    if len(losses) == 1 or not any(named)
-                    else f"{key}_{configured.kind}"
-                )
-                return Metric(kind, configured, key, target)
-        if losses:
-            place = configured.span or self.tree.span
-            help_ = (
-                f"name an output and a target: {configured.kind}: {{prediction: ..., target: ...}}"
-            )
-            self.reporter.error(
-                "E0705",
-                f"{configured.kind} does not fit any pair of output and target",
-                place,
-                help_,
-            )
-        return None
 
     def _unused(self, scope: Scope, targets: Scope, blocks: dict[str, Mapping]) -> None:
         if self.reporter.failed:

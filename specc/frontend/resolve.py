@@ -32,7 +32,7 @@ class _Resolver:
         self.span, self.program = span, program
         self.masks = dict(_inserted_masks(program))
 
-    # Sections ---------------------------------------------------------------------------------
+    # Sections
 
     def spec(self, tree: Mapping) -> Mapping:
         settings = {name: getattr(self.program, name, None) for name in _SETTINGS} | {"specc": 1}
@@ -57,7 +57,7 @@ class _Resolver:
         return self.within(tree, lambda _, block: self.body(block))
 
     def section_training(self, tree: Tree) -> Tree:
-        from specc.frontend.build import TRAINING
+        from specc.frontend.training import TRAINING
         from specc.training.clipping import CLIPPINGS
         from specc.training.metrics import METRICS
         from specc.training.optimizers import OPTIMIZERS
@@ -104,7 +104,7 @@ class _Resolver:
 
         return self.within(self.complete(options, tree), part)
 
-    # Layers -----------------------------------------------------------------------------------
+    # Layers
 
     def body(self, tree: Tree) -> Tree:
         """A block or the body of a repeat."""
@@ -165,7 +165,7 @@ class _Resolver:
             body = replace(body, entries=(*body.entries, weight))
         return replace(item, entries=((key, self.complete(op.attributes, body)),))
 
-    # Attributes -------------------------------------------------------------------------------
+    # Attributes
 
     def complete(self, declared: tuple[Attribute, ...], tree: Tree | None) -> Mapping:
         """The entries of ``tree`` and every declared attribute that it lacks."""
@@ -208,7 +208,7 @@ class _Resolver:
             value = {value.kind: dict(value.attributes)} if value.attributes else value.kind
         return self.value(attribute, self.literal(value))
 
-    # Trees ------------------------------------------------------------------------------------
+    # Trees
 
     def each(self, tree: Tree, change: Any) -> Tree:
         if not isinstance(tree, Sequence):

@@ -242,7 +242,7 @@ def _training() -> Schema:
         item = {"$ref": f"#/$defs/{name}"}
         return {"anyOf": [item, {"type": "array", "items": item}]}
 
-    from specc.frontend.build import TRAINING
+    from specc.frontend.training import TRAINING
 
     return {
         "type": "object",

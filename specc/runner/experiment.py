@@ -111,6 +111,25 @@ _HELP = {
 }
 
 
+def bounds(program: Program) -> dict[str, int]:
+    """How many values an integer input or target may take: the classes, or an embedding's rows."""
+    found: dict[str, int] = {}
+    for loss in program.training.losses if program.training else ():
+        if loss.target.type.dtype == "int":
+            classes = loss.prediction.type.shape[loss.node.attributes.get("axis", -1)]
+            binary = loss.prediction.type.shape == loss.target.type.shape
+            found[loss.target.name] = (
+                2 if binary else classes if isinstance(classes, int) else 2**31
+            )
+    for node in program.graph.nodes:
+        rows = node.attributes.get("input_dim")
+        for value in node.inputs:
+            if rows is not None and value in program.inputs:
+                assert value is not None
+                found[value.name] = min(rows, found.get(value.name, rows))
+    return found
+
+
 def load_data(program: Program, folder: Path, dtype: str | None = None) -> Dataset:
     """The prepared data of a program whose spec lies in ``folder``."""
     from specc.data.loading import load
@@ -122,4 +141,5 @@ def load_data(program: Program, folder: Path, dtype: str | None = None) -> Datas
         {value.name: (value.type.shape[1:], value.type.dtype) for value in program.targets},
         program.seed,
         dtype or program.dtype,
+        bounds(program),
     )

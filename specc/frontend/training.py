@@ -1,0 +1,250 @@
+"""The training section of a spec: losses, optimizer, clipping, metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as Dict
+from dataclasses import dataclass
+from typing import Any
+
+from specc.diagnostics import Note, SpecError, did_you_mean
+from specc.frontend.configure import Environment
+from specc.frontend.layers import GraphBuilder, Scope
+from specc.frontend.tree import Mapping, Sequence, Tree
+from specc.ir.graph import Configured, Loss, Metric, Node, Training, Value
+from specc.ops.attributes import Attribute, Boolean, Integer, Number, Reference
+from specc.ops.base import Op, OpProblem, Site
+
+
+def _optimizers() -> Dict[str, Any]:
+    from specc.training.optimizers import OPTIMIZERS
+
+    return OPTIMIZERS
+
+
+def _clippings() -> Dict[str, Any]:
+    from specc.training.clipping import CLIPPINGS
+
+    return CLIPPINGS
+
+
+def _metrics() -> Dict[str, Any]:
+    from specc.training.metrics import METRICS
+
+    return METRICS
+
+
+OPTIMIZER = Reference("an optimizer", _optimizers)
+CLIPPING = Reference("a clipping", _clippings)
+METRIC = Reference("a metric", _metrics)
+TRAINING = (
+    Attribute("epochs", Integer(1), 10, "How often the training data is gone through."),
+    Attribute("batch_size", Integer(1), 32, "Samples in a step."),
+    Attribute("shuffle", Boolean(), True, "Whether each epoch has its own order."),
+)
+_KEYS = ("loss", "optimizer", "metrics", "clip", *(attribute.name for attribute in TRAINING))
+_LOSS_WEIGHT = Attribute("weight", Number(0), 1.0, "Factor of this loss in the total.")
+
+
+@dataclass
+class TrainingBuilder:
+    """Reads a training section against the values of a network."""
+
+    graphs: GraphBuilder
+    environment: Environment
+    scope: Scope
+    targets: Scope
+    outputs: dict[str, Value | None]
+
+    def __post_init__(self) -> None:
+        self.reporter = self.graphs.reporter
+        self.configurator = self.graphs.configurator
+
+    def build(self, tree: Tree | None) -> Training | None:
+        """The training of a spec; None without one, or when it is wrong (and reported)."""
+        if tree is None:
+            return None
+        if not isinstance(tree, Mapping):
+            self.reporter.error("E0426", "training is a mapping", tree.span, ", ".join(_KEYS))
+            return None
+        for key, _ in tree.entries:
+            if key.value not in _KEYS:
+                help_ = did_you_mean(str(key.value), _KEYS)
+                self.reporter.error("E0701", f"training has no '{key.value}'", key.span, help_)
+        losses = [self._loss(each) for each in _items(tree.get("loss"))]
+        if not losses:
+            place = tree.key("loss")
+            self.reporter.error(
+                "E0702", "training needs a loss", place.span if place else tree.span
+            )
+        optimizer = self._configured(tree.get("optimizer"), OPTIMIZER, "adam")
+        clip = [self._configured(each, CLIPPING, "") for each in _clips(tree.get("clip"))]
+        good = [loss for loss in losses if loss is not None]
+        metrics = [self._metric(each, good) for each in _items(tree.get("metrics"))]
+        plain_keys = {attribute.name for attribute in TRAINING}
+        entries = tuple((k, v) for k, v in tree.entries if k.value in plain_keys)
+        values = self.configurator.attributes(
+            TRAINING,
+            Mapping(entries, tree.span),
+            self.environment,
+            what="training",
+            place=tree.span,
+        )
+        if self.reporter.failed or optimizer is None or values is None:
+            return None
+        return Training(
+            tuple(good),
+            optimizer,
+            tuple(each for each in clip if each),
+            tuple(each for each in metrics if each),
+            **values,
+        )
+
+    def _configured(self, tree: Tree | None, kind: Reference, default: str) -> Configured | None:
+        if tree is None:
+            return self.configurator.default_reference(kind, default)
+        try:
+            return self.configurator.reference(tree, kind, self.environment)
+        except SpecError as error:
+            self.reporter.extend(error)
+            return None
+
+    # Losses
+
+    def _loss(self, tree: Tree) -> Loss | None:
+        from specc.ops.losses import LOSSES
+
+        if not isinstance(tree, Mapping) or len(tree.entries) != 1:
+            example = "e.g. mean_squared_error: {prediction: y, target: t}"
+            self.reporter.error("E0703", "a loss names what it compares", tree.span, example)
+            return None
+        (key, inner) = tree.entries[0]
+        table: dict[str, Op] = {
+            name: op for op in LOSSES.values() for name in (op.kind, *op.aliases)
+        }
+        if key.value not in table:
+            help_ = did_you_mean(str(key.value), table)
+            self.reporter.error("E0704", f"there is no loss '{key.value}'", key.span, help_)
+            return None
+        if not isinstance(inner, Mapping):
+            message = f"{key.value} needs prediction and target"
+            self.reporter.error("E0703", message, inner.span)
+            return None
+        op = table[str(key.value)]
+        entries = [(k, v) for k, v in inner.entries if k.value not in ("prediction", "target")]
+        attributes = self.configurator.attributes(
+            (*op.attributes, _LOSS_WEIGHT),
+            Mapping(tuple(entries), inner.span),
+            self.environment,
+            what=str(key.value),
+            place=key.span,
+        )
+        prediction = self._wire(inner, "prediction", self.scope, key.span, op)
+        target = self._wire(inner, "target", self.targets, key.span, op)
+        if attributes is None or prediction is None or target is None:
+            return None
+        weight = attributes.pop("weight")
+        return self._checked(op, attributes, prediction, target, weight, key.span)
+
+    def _wire(self, tree: Mapping, port: str, scope: Scope, place: Any, op: Op) -> Value | None:
+        wire = tree.get(port)
+        if wire is None:
+            help_ = f"add {port}: the name of a value"
+            self.reporter.error("E0703", f"{op.kind} needs '{port}'", place, help_)
+            return None
+        try:
+            return self.graphs.value(wire, scope)
+        except SpecError as error:
+            self.reporter.extend(error)
+            return None
+
+    def _checked(
+        self,
+        op: Op,
+        attributes: dict[str, Any],
+        prediction: Value,
+        target: Value,
+        weight: float,
+        place: Any,
+    ) -> Loss | None:
+        site = Site((prediction.type, target.type), attributes, self.graphs.conventions)
+        try:
+            for port, value in zip(op.ports, (prediction, target), strict=True):
+                if port.dtype not in ("any", value.type.dtype):
+                    raise OpProblem(
+                        f"{op.kind} takes {port.dtype} values as its {port.name}, but "
+                        f"'{value.name}' is {value.type}",
+                        code="E0602",
+                    )
+            kind = op.infer(site)
+        except OpProblem as problem:
+            notes = tuple(
+                Note(f"'{value.name}' is {value.type}", value.span)
+                for value in (prediction, target)
+            )
+            self.reporter.error(problem.code, problem.message, place, problem.help, notes)
+            return None
+        assert not isinstance(kind, tuple)
+        values = Value(f"{prediction.name}.loss", kind, place, internal=True)
+        path = f"loss.{prediction.name}.{target.name}"
+        node = Node(op.kind, path, (prediction, target), (values,), attributes, (), path, place)
+        mask = self.graphs.masks.get(id(prediction))
+        return Loss(node, prediction, target, weight, mask, prediction.name)
+
+    # Metrics
+
+    def _metric(self, tree: Tree, losses: list[Loss]) -> Metric | None:
+        configured = self._configured(tree, METRIC, "")
+        if configured is None:
+            return None
+        for prediction, target in self._pairs(configured, losses):
+            if self._fits(configured, prediction, target):
+                named = len(losses) > 1 and configured["prediction"] is not None
+                name = f"{prediction}_{configured.kind}" if named else configured.kind
+                return Metric(name, configured, prediction, target)
+        if losses and None not in self.outputs.values():
+            kind = configured.kind
+            self.reporter.error(
+                "E0705",
+                f"{kind} does not fit any pair of output and target",
+                configured.span or tree.span,
+                f"name an output and a target: {kind}: {{prediction: ..., target: ...}}",
+            )
+        return None
+
+    def _pairs(self, configured: Configured, losses: list[Loss]) -> list[tuple[str, str]]:
+        """(output, target) that the metric may be of: as named, else those of the losses."""
+        wanted = configured["prediction"], configured["target"]
+        outputs = {id(value): name for name, value in self.outputs.items()}
+        pairs = [
+            (outputs[id(loss.prediction)], loss.target.name)
+            for loss in losses
+            if id(loss.prediction) in outputs
+        ]
+        fitting = [
+            pair
+            for pair in pairs
+            if all(want in (None, got) for want, got in zip(wanted, pair, strict=True))
+        ]
+        return fitting or ([wanted] if None not in wanted else [])
+
+    def _fits(self, configured: Configured, prediction: str, target: str) -> bool:
+        from specc.training.metrics import METRICS
+
+        output, wanted = self.outputs.get(prediction), self.targets.values.get(target)
+        if output is None or wanted is None:
+            return False
+        self.targets.used.add(target)
+        return METRICS[configured.kind].function(output.type, wanted.type) is not None
+
+
+def _items(tree: Tree | None) -> list[Tree]:
+    if tree is None:
+        return []
+    return list(tree.items) if isinstance(tree, Sequence) else [tree]
+
+
+def _clips(tree: Tree | None) -> list[Tree]:
+    """``clip: {global_norm: 1.0}``; several kinds apply in the order written."""
+    if isinstance(tree, Mapping):
+        return [Mapping(((key, value),), key.span) for key, value in tree.entries]
+    return _items(tree)
