@@ -22,9 +22,9 @@ def print_comparison(found: Comparison | LockStep) -> None:
         screen.print(item)
 
 
-def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     """The first column to the left, the others, which are figures, to the right."""
-    result = Table(title=title, title_justify="left", title_style="bold")
+    result = Table(box=None, header_style="bold")
     for index, name in enumerate(columns):
         result.add_column(name, justify="right" if index else "left", overflow="fold")
     for row in rows:
@@ -33,13 +33,13 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> 
 
 
 def _free_running(found: Comparison) -> Iterable[Any]:
+    yield f"[bold]{found.name}: loss at each step ({found.dtype})[/]"
     yield table(
-        f"{found.name}: loss at each step ({found.dtype})",
-        ("step", *found.backends, "loss difference", "parameter difference"),
+        ("step", *found.backends, "loss differs", "parameters"),
         (
             (
                 str(step.step),
-                *(f"{step.losses[name]:.12g}" for name in found.backends),
+                *(f"{step.losses[name]:.10g}" for name in found.backends),
                 f"{step.loss_difference:.1e}",
                 f"{step.largest:.1e}",
             )
@@ -47,11 +47,16 @@ def _free_running(found: Comparison) -> Iterable[Any]:
         ),
     )
     last = found.steps[-1]
-    yield _tensors(f"Worst pair per tensor after {len(found.steps)} steps", last.differences)
-    if last.statistics:
-        yield _tensors("Running statistics", last.statistics)
-    if last.indifferent:
-        yield _tensors("Not judged, since the true gradient is zero", last.indifferent)
+    groups = {
+        f"worst pair per tensor after {len(found.steps)} steps": last.differences,
+        "running statistics": last.statistics,
+        "not judged, since the true gradient is zero": last.indifferent,
+    }
+    for title, differences in groups.items():
+        if differences:
+            yield f"\n[bold]{title}[/]"
+            yield _tensors(differences)
+    yield ""
     yield f"largest difference of a parameter  [bold]{found.max_relative_difference:.3g}[/]"
     yield f"largest difference of the loss     [bold]{found.max_loss_difference:.3g}[/]"
     yield f"difference of the predictions      [bold]{found.output_difference:.3g}[/]"
@@ -63,9 +68,9 @@ def _free_running(found: Comparison) -> Iterable[Any]:
 
 def _lock_step(found: LockStep) -> Iterable[Any]:
     tensors = found.gradients[found.reference]
+    error = f"median gradient error of {found.dtype} against float64, {found.steps} steps"
+    yield f"[bold]{found.name}: {error}[/]"
     yield table(
-        f"{found.name}: median gradient error of {found.dtype} against float64, "
-        f"{found.steps} steps",
         ("tensor", *found.backends),
         ((name, *(f"{found.gradients[b][name]:.1e}" for b in found.backends)) for name in tensors),
     )
@@ -75,12 +80,12 @@ def _lock_step(found: LockStep) -> Iterable[Any]:
         yield f"[bold {colour}]{verdict} {found.tolerance:g}[/]"
 
 
-def _tensors(title: str, differences: Mapping[str, float]) -> Table:
+def _tensors(differences: Mapping[str, float]) -> Table:
     ordered = sorted(differences.items(), key=lambda item: -item[1])
     rows = [(name, f"{value:.1e}") for name, value in ordered[:SHOWN_TENSORS]]
     if len(ordered) > SHOWN_TENSORS:
         rows.append((f"and {len(ordered) - SHOWN_TENSORS} smaller ones", ""))
-    return table(title, ("tensor", "difference"), rows)
+    return table(("tensor", "difference"), rows)
 
 
 def _spread(steps: Sequence[Step]) -> list[Step]:

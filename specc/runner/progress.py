@@ -16,7 +16,7 @@ def _progress() -> Progress:
     return Progress(
         TextColumn("[bold]{task.description}", table_column=Column(no_wrap=True, min_width=10)),
         BarColumn(bar_width=16),
-        TaskProgressColumn(),
+        TaskProgressColumn(table_column=Column(no_wrap=True, min_width=4)),
         TimeRemainingColumn(compact=True, elapsed_when_finished=True),
         # A narrow terminal cuts the figures, and not the names.
         TextColumn("{task.fields[figures]}", table_column=Column(no_wrap=True, ratio=1)),
