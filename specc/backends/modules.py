@@ -36,6 +36,8 @@ class Construction:
     # For blocks: the graphs of each iteration of a repeat, or the one of a call.
     children: tuple[Graph, ...] = ()
     repeat: bool = False
+    # How many of the slots belong to each child.
+    counts: list[int] = field(default_factory=list)
 
 
 @dataclass
@@ -121,7 +123,7 @@ class ModuleEmitter:
     def main_class(self) -> str:
         return self.classes[-1].name
 
-    # Lowering ---------------------------------------------------------------------------------------------
+    # Lowering
 
     def _skeleton(self, graph: Graph) -> Skeleton:
         """The graph's lowered form; made once for a graph that is used often."""
@@ -239,7 +241,7 @@ class ModuleEmitter:
         """The expression, transposed back to the spec's layout if the value lies otherwise."""
         raise NotImplementedError
 
-    # Classes ----------------------------------------------------------------------------------------------
+    # Classes
 
     def _group(self, skeleton: Skeleton) -> None:
         """Finds the class of a graph, children first."""
@@ -275,8 +277,9 @@ class ModuleEmitter:
         for member in block.members:
             for construction in member.constructions:
                 for child in construction.children:
-                    for name, value in self._class_of[id(child)].of(child):
-                        construction.slots.append(Slot(value, name))
+                    given = self._class_of[id(child)].of(child)
+                    construction.counts.append(len(given))
+                    construction.slots += [Slot(value, name) for name, value in given]
         first = block.members[0]
         for place, construction in enumerate(first.constructions):
             for index, slot in enumerate(construction.slots):
@@ -354,13 +357,11 @@ class ModuleEmitter:
         if not construction.children:
             call = f"{construction.type}({', '.join(text for text in slots if text)})"
             return construction.wrap.replace("{module}", call)
-        per_child = len(slots) // len(construction.children)
         calls = []
-        for index, child in enumerate(construction.children):
-            listed = slots[index * per_child : (index + 1) * per_child]
-            calls.append(
-                f"{self._class_of[id(child)].name}({', '.join(text for text in listed if text)})"
-            )
+        for child, count in zip(construction.children, construction.counts, strict=True):
+            given, slots = slots[:count], slots[count:]
+            name = self._class_of[id(child)].name
+            calls.append(f"{name}({', '.join(text for text in given if text)})")
         if not construction.repeat:
             return calls[0]
         if len(set(calls)) == 1 and len(calls) > 1:
@@ -405,7 +406,7 @@ class ModuleEmitter:
             return str(sizes[0])
         return next((name for name, known in block.arguments.items() if known == sizes), "...")
 
-    # Where parameters are ---------------------------------------------------------------------------------
+    # Where parameters are
 
     def _locate(self, graph: Graph, prefix: str, model: str) -> None:
         """Notes the expression of every parameter, for penalties."""
