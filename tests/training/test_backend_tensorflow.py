@@ -1,0 +1,129 @@
+"""Generated TensorFlow files: the whole contract against PyTorch files of the same spec."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from specc.compiler import compile_spec
+
+ROOT = Path(__file__).parents[2]
+BLOCKS = """
+spec 1 blocks
+input image: float[8, 8, 3]
+target label: int[]
+
+block unit(filters, stride = 1) {
+  input x
+  y = x | conv2d(filters, 3, strides=stride, padding="same", use_bias=false) as conv | relu
+  z = y | conv2d(filters, 1, kernel_regularizer=l2(0.01)) | tanh
+  output z
+}
+layer weights = dense(5, activation="gelu")
+gelu_tanh = image
+  | unit(6)
+  | repeat(2, i) {
+      input x
+      x | unit(4 + 2 * i, 2)
+    } as stage
+pooled = gelu_tanh | flatten | dense(5) | leaky_relu(0.3)
+record = pooled | weights | weights | dense(4, activation="elu") as train_step
+weighted_mean = record | dense(3, activation="softmax")
+output weighted_mean
+
+training {
+  loss sparse_categorical_crossentropy(weighted_mean, label)
+  optimizer momentum(learning_rate=0.05)
+  metrics accuracy
+  epochs 2
+  batch_size 16
+}
+"""
+
+
+def run(*command: str | Path) -> str:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    environment.pop("KERAS_BACKEND", None)
+    done = subprocess.run(
+        [sys.executable, *map(str, command)],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Files of three specs for both backends."""
+    folder = tmp_path_factory.mktemp("tensorflow")
+    (folder / "blocks.specc").write_text(BLOCKS)
+    specs = [*(ROOT / f"examples/{name}.yaml" for name in ("mlp", "mnist_cnn"))]
+    for spec in [*specs, folder / "blocks.specc"]:
+        for backend in ("tensorflow", "torch"):
+            source = compile_spec(spec, backend=backend)
+            (folder / f"{spec.stem}_{backend}.py").write_text(source)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["mlp", "mnist_cnn", "blocks"])
+def test_trains_as_the_pytorch_file(folder: Path, name: str) -> None:
+    found = []
+    for backend in ("tensorflow", "torch"):
+        file, out = folder / f"{name}_{backend}.py", folder / f"{name}_{backend}.npz"
+        run(Path(__file__).parent / "file_probe.py", file, out)
+        found.append(np.load(out))
+    ours, theirs = found
+    assert set(ours.files) == set(theirs.files)
+    for key in ours.files:
+        a, b = ours[key], theirs[key]
+        assert a.shape == b.shape and a.dtype == b.dtype, key
+        moved = theirs[key.replace("trained", "initial")] if key.startswith("trained/") else 0
+        distance = np.linalg.norm(np.ravel(a - b)) / max(np.linalg.norm(np.ravel(b - moved)), 1e-30)
+        assert distance < 1e-12, (key, distance)
+
+
+def test_traces_once_for_batches_of_every_size(folder: Path) -> None:
+    code = """
+import sys; sys.path.insert(0, sys.argv[1])
+import numpy as np, mlp_tensorflow as file
+rng = np.random.default_rng(0)
+draw = lambda shapes, n: {k: rng.integers(0, 2, (n, *s)) if k in file.INTEGERS
+                          else rng.standard_normal((n, *s)) for k, (_, *s) in shapes.items()}
+trainer = file.Trainer(file.build())
+for size in (8, 5, 1):
+    x, y = draw(file.INPUTS, size), draw(file.TARGETS, size)
+    trainer.step(x, y), trainer.step(x, y, np.ones(size)), trainer.evaluate(x, y)
+counts = [graph.experimental_get_tracing_count() for graph in (*trainer.graphs, trainer.score)]
+assert counts == [1, 1, 1], counts
+assert file.keras.config.dtype_policy().name == "float32"
+file.build(dtype="float64")
+assert file.keras.config.dtype_policy().name == "float32"
+"""
+    run("-W", "error::DeprecationWarning:mlp_tensorflow", "-c", code, folder)
+
+
+def test_refuses_another_backend_of_keras(folder: Path) -> None:
+    code = """
+import os, sys; sys.path.insert(0, sys.argv[1])
+os.environ["KERAS_BACKEND"] = "torch"
+import keras
+try:
+    import mlp_tensorflow
+except ImportError as error:
+    assert "already runs on torch" in str(error)
+else:
+    raise SystemExit("imported")
+"""
+    run("-c", code, folder)
+
+
+def test_passes_the_projects_checks(folder: Path) -> None:
+    files = sorted(folder.glob("*_tensorflow.py"))
+    run("-m", "ruff", "check", "--config", ROOT / "pyproject.toml", *files)
+    run("-m", "ruff", "format", "--check", "--config", ROOT / "pyproject.toml", *files)
