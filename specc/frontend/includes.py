@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from specc.diagnostics import Diagnostic, Note, Span, SpecError, did_you_mean
-from specc.frontend.sources import SUFFIXES
+from specc.frontend.sources import SUFFIXES, resolve_path
 from specc.frontend.tree import SECTIONS, Mapping, Scalar, Sequence, Tree
 
 MAX_FILES = 100
@@ -37,11 +37,11 @@ class Includes:
 
     def spec(self, path: Path, name: str) -> Mapping:
         """The spec at ``path`` with the blocks and parameters of all that it includes."""
-        return self._merge(self.single(path, name), path, name, (path.resolve(),))
+        return self._merge(self.single(path, name), path, name, (resolve_path(path, name),))
 
     def single(self, path: Path, name: str) -> Mapping:
         """The spec at ``path`` by itself, read with the names of what it includes."""
-        chain = (path.resolve(),)
+        chain = (resolve_path(path, name),)
         return self.read(path, name, lambda leaf: self._included(leaf, path, name, chain))
 
     def _included(self, leaf: Scalar, path: Path, name: str, chain: tuple[Path, ...]) -> Mapping:
@@ -78,10 +78,9 @@ class Includes:
             )
         folder = self.folder.resolve()
         try:
-            target = (path.parent / text).resolve()
-        except (OSError, RuntimeError) as error:
-            message = f"'{text}' is not a file that can be read: {error}"
-            raise SpecError(Diagnostic("E0006", message, leaf.span)) from None
+            target = resolve_path(path.parent / text, text)
+        except SpecError as error:
+            raise _at_include(error, leaf.span) from None
         if not target.is_relative_to(folder):
             message = f"'{text}' lies outside the spec's folder"
             help_text = "only files beside the spec or in folders below it can be included"

@@ -50,6 +50,5 @@ def _read_file(path: Path, name: str, include: Callable[[Scalar], Mapping]) -> M
         message = f"'{name}' is not a spec: its name ends with '{path.suffix}'"
         if not path.suffix:
             message = f"'{name}' is not a spec: its name has no ending"
-        help_text = did_you_mean(path.suffix, SUFFIXES) or f"use {' or '.join(SUFFIXES)}"
-        raise SpecError(Diagnostic("E0005", message, help=help_text))
+        raise SpecError(Diagnostic("E0005", message, help=did_you_mean(path.suffix, SUFFIXES)))
     return read_source(load_source(path, name), include)

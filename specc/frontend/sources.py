@@ -37,6 +37,17 @@ def load_source(path: Path, name: str | None = None) -> Source:
     return decode(content, name)
 
 
+def resolve_path(path: Path, name: str) -> Path:
+    """The absolute path without links. Raises SpecError (E0001) for what no file can be called."""
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError, ValueError) as error:
+        cause = (
+            "its links lead round in a circle" if isinstance(error, RuntimeError) else str(error)
+        )
+        raise _unreadable(f"the file '{name!s}' cannot be read: {cause}", "") from None
+
+
 def decode(content: bytes, name: str) -> Source:
     """The source of a file's bytes: UTF-8, with or without a byte order mark, any line ends."""
     if len(content) > MAX_SIZE:
