@@ -40,6 +40,8 @@ Tensors = dict[str, tf.Tensor]
 def layers_of(layer: keras.Layer, path: str = "") -> Iterator[tuple[str, keras.Layer]]:
     """(path, layer) of a layer and all below it, named by the attributes that lead there."""
     yield path, layer
+    if type(layer) in LAYOUTS:  # the layers inside of it are its own affair
+        return
     for name, value in vars(layer).items():
         listed = isinstance(value, list) and name != "_layers"  # Keras' own list of all layers
         for index, each in enumerate(value if listed else [value]):
@@ -48,7 +50,7 @@ def layers_of(layer: keras.Layer, path: str = "") -> Iterator[tuple[str, keras.L
                 yield from layers_of(each, below.lstrip(".").replace("_.", "."))
 
 
-def variables_of(model: keras.Model) -> dict[str, tf.Variable]:
+def variables_of(model: keras.Model) -> dict[str, keras.Variable]:
     """{path: variable} of every parameter and running statistic of the spec."""
     found = {
         f"{path}.{name}".replace("_.", "."): reduce(
@@ -57,7 +59,7 @@ def variables_of(model: keras.Model) -> dict[str, tf.Variable]:
         for path, layer in layers_of(model)
         for name, attribute in LAYOUTS.get(type(layer), {}).items()
     }
-    return {path: variable.value for path, variable in found.items() if variable is not None}
+    return {path: variable for path, variable in found.items() if variable is not None}
 
 
 def build(seed: int = SEED, dtype: str = DTYPE, device: str | None = None) -> Model:
@@ -83,7 +85,7 @@ def build(seed: int = SEED, dtype: str = DTYPE, device: str | None = None) -> Mo
 
 def get_parameters(model: keras.Model) -> Arrays:
     """{path: array} of parameters and running statistics, in the spec's layout."""
-    return {path: variable.numpy().copy() for path, variable in variables_of(model).items()}
+    return {path: each.value.numpy().copy() for path, each in variables_of(model).items()}
 
 
 def set_parameters(model: keras.Model, parameters: Arrays) -> None:
@@ -178,7 +180,7 @@ class Trainer:
 
     def __init__(self, model: keras.Model, learning_rate: float | None = None) -> None:
         self.model, self.rate, self.steps = model, learning_rate, 0
-        trained = {path: each for path, each in variables_of(model).items() if each.trainable}
+        trained = {p: each.value for p, each in variables_of(model).items() if each.trainable}
         self.paths, self.parameters = list(trained), list(trained.values())
         self.optimizer = Optimizer(self.parameters)
         # One graph for batches of every size and all steps, and one for weighted samples.
@@ -192,14 +194,16 @@ class Trainer:
         self.graphs = [tf.function(self.update, s, autograph=False) for s in (signature, weighted)]
         self.score = tf.function(self.loss_of, signature[:2], autograph=False)
 
-    def batch(self, inputs: Arrays, targets: Arrays, sample_weights: Any = None) -> list:
+    def batch(self, inputs: Arrays, targets: Arrays, sample_weights: Any = None) -> list[Any]:
         """A batch of arrays as tensors: inputs, targets and, where there are any, weights."""
         x, y = to_tensors(self.model, inputs, INPUTS), to_tensors(self.model, targets, TARGETS)
         if sample_weights is None:
             return [x, y]
         return [x, y, tf.convert_to_tensor(np.asarray(sample_weights, self.model.dtype))]
 
-    def differentiate(self, inputs: Any, targets: Any, step: Any, weights: Any = None) -> tuple:
+    def differentiate(
+        self, inputs: Any, targets: Any, step: Any, weights: Any = None
+    ) -> tuple[Any, ...]:
         """(loss, what the model returned, gradients) of a batch in training mode."""
         with tf.GradientTape() as tape:
             raw = apply(self.model, inputs, step, training=True)
@@ -210,14 +214,14 @@ class Trainer:
 
     def update(
         self, inputs: Any, targets: Any, step: Any, scalars: Any, weights: Any = None
-    ) -> tuple:
+    ) -> tuple[Any, ...]:
         """What a step computes; traced once."""
         loss, raw, gradients = self.differentiate(inputs, targets, step, weights)
         gradients = clip_gradients(gradients)  #: clip
         self.optimizer.update(gradients, tuple(tf.unstack(scalars)))
         return loss, raw
 
-    def advance(self, inputs: Any, targets: Any, *weights: Any) -> tuple:
+    def advance(self, inputs: Any, targets: Any, *weights: Any) -> tuple[Any, ...]:
         """One step on a batch of tensors: (loss, what the model returned before it)."""
         # Rates and bias corrections come from the host in double precision.
         scalars = tf.constant(self.optimizer.scalars(self.steps, self.rate), self.model.dtype)
@@ -268,7 +272,7 @@ class Trainer:
                 on_epoch(epoch=epoch, logs=logs)
         return history
 
-    def loss_of(self, inputs: Any, targets: Any) -> tuple:
+    def loss_of(self, inputs: Any, targets: Any) -> tuple[Any, ...]:
         """(loss, what the model returned) in inference mode."""
         raw = apply(self.model, inputs)
         return total_loss(self.model, raw, targets), raw
@@ -281,7 +285,8 @@ class Trainer:
         totals: dict[str, Any] = {}
         for rows in slices(x, batch_size):
             expected = rows_of(y, rows)
-            add_batch(totals, *self.score(rows_of(x, rows), expected), expected)
+            loss, raw = self.score(rows_of(x, rows), expected)
+            add_batch(totals, loss, raw, expected)
         return means(totals)
 
     def slots(self) -> dict[str, tf.Variable]:

@@ -1,5 +1,7 @@
 """Losses and metrics of generated TensorFlow files."""
 
+from typing import Any
+
 import tensorflow as tf
 
 
@@ -44,11 +46,11 @@ def binary_crossentropy(probability: tf.Tensor, target: tf.Tensor, epsilon: floa
 
 
 @tf.custom_gradient
-def binary_crossentropy_floored(p: tf.Tensor, target: tf.Tensor) -> tuple:
+def binary_crossentropy_floored(p: tf.Tensor, target: tf.Tensor) -> tuple[Any, ...]:
     """-t log(p) - (1 - t) log(1 - p), its logarithms at least -100 as in PyTorch."""
     positive, negative = tf.maximum(tf.math.log(p), -100), tf.maximum(tf.math.log1p(-p), -100)
 
-    def gradient(upstream: tf.Tensor) -> tuple:
+    def gradient(upstream: tf.Tensor) -> tuple[Any, ...]:
         limit = 9.999999960041972e-13  # torch's 1e-12, a float32
         return upstream * (p - target) / tf.maximum(p * (1 - p), limit), None
 
