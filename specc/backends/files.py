@@ -60,8 +60,8 @@ class SourceFile:
         for name in SECTIONS:
             if sections[name]:
                 title = f"# {name[0].upper()}{name[1:]} "
-                parts.append(title + "-" * (98 - len(title)))
-                parts += sections[name]
+                first, *others = sections[name]
+                parts += [title + "-" * (98 - len(title)) + "\n" + first, *others]
         body = "\n\n\n".join(parts)
         return format_source(
             "\n\n".join([header, import_lines(self.prelude, body, self.imports), body])

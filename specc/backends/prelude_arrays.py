@@ -9,16 +9,13 @@ Arrays = dict[str, np.ndarray]
 
 
 def check_names(wanted: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-    """Raises ValueError that lists missing, unknown and wrongly shaped arrays."""
-    problems = [f"missing: {name}" for name in wanted if name not in given]
-    problems += [f"unknown: {name}" for name in given if name not in wanted]
-    problems += [
-        f"{name} has shape {np.shape(given[name])}, not {np.shape(wanted[name])}"
-        for name in wanted
-        if name in given and np.shape(given[name]) != np.shape(wanted[name])
-    ]
-    if problems:
-        raise ValueError("; ".join(problems))
+    """Raises ValueError that lists every missing, unknown or wrongly shaped array."""
+    want = {name: np.shape(array) for name, array in wanted.items()}
+    have = {name: np.shape(array) for name, array in given.items()}
+    wrong = [name for name in want | have if want.get(name) != have.get(name)]
+    if wrong:
+        found = "; ".join(f"{n}: wanted {want.get(n)}, given {have.get(n)}" for n in wrong)
+        raise ValueError(f"arrays and their shapes do not match: {found}")
 
 
 def slices(arrays: Mapping[str, Any], batch_size: int) -> Iterator[slice]:

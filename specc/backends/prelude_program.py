@@ -1,6 +1,7 @@
 """Weights on disk and the command line of generated files: the same on every backend."""
 
 import argparse
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -48,24 +49,20 @@ def main() -> None:
     options = parser.parse_args()
     arrays = np.load(options.data)
     model = load(options.weights) if options.weights else build()
-
-    def part(name: str) -> tuple[Arrays, Arrays]:
-        return tuple({n: arrays[f"{name}/{n}"] for n in names} for names in (INPUTS, TARGETS))
-
-    if options.action == "predict":
-        outputs = predict(model, part("test")[0], BATCH_SIZE)
-        np.savez(options.out or "predictions.npz", **outputs)
-        return
     trainer = Trainer(model)
+
+    def part(name: str, *groups: Iterable[str]) -> list[Arrays]:
+        return [{n: arrays[f"{name}/{n}"] for n in names} for names in groups]
+
     if options.action == "train":
-        trainer.fit(
-            *part("train"),
-            epochs=options.epochs,
-            on_epoch=lambda epoch, logs: print(f"epoch {epoch + 1}: {logs}", flush=True),
-        )
-        if options.out:
-            save(model, options.out)
-    print("test:", trainer.evaluate(*part("test")))
+        data = part("train", INPUTS, TARGETS)
+        trainer.fit(*data, epochs=options.epochs, on_epoch=lambda **epoch: print(epoch))
+        save(model, options.out or f"{NAME}.safetensors")
+    if options.action == "predict":
+        outputs = predict(model, *part("test", INPUTS), BATCH_SIZE)
+        np.savez(options.out or "predictions.npz", **outputs)
+    else:
+        print("test:", trainer.evaluate(*part("test", INPUTS, TARGETS)))
 
 
 if __name__ == "__main__":
