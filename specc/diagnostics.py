@@ -4,8 +4,6 @@ traceback."""
 from __future__ import annotations
 
 import bisect
-import dataclasses
-import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -49,12 +47,89 @@ CODES: dict[str, str] = {
     "E0304": "a division by zero",
     "E0305": "a number or an expression without measure",
     "E0306": "an expression that is only a part of a value",
+    # Names and wiring
+    "E0401": "layers that are not a list",
+    "E0402": "an item of layers that is not one layer",
+    "E0403": "a word that cannot be a name",
+    "E0404": "a name that two things have",
+    "E0405": "a value with the name of an op",
+    "E0406": "a value that is not given by its name",
+    "E0407": "an unknown value",
+    "E0408": "a layer that does not follow exactly one output",
+    "E0409": "an unknown input of a layer",
+    "E0410": "a wrong number of inputs",
+    "E0411": "an input that nothing is wired to",
+    "E0412": "an unknown layer",
+    "E0413": "an unknown layer to call again",
+    "E0414": "a wrong number of output names",
+    "E0415": "an unknown block",
+    "E0416": "an unknown parameter of a block",
+    "E0417": "a parameter of a block without a value",
+    "E0418": "a repeat without a body",
+    "E0419": "a repeat without a number of times",
+    "E0420": "a repeat whose outputs cannot feed its inputs",
+    "E0421": "a block that uses itself",
+    "E0422": "a spec without layers",
+    "E0424": "an unknown section",
+    "E0425": "a spec of no known version",
+    "E0426": "a section that is not a mapping",
+    "E0427": "an input without a shape",
+    "E0428": "a size that is no size",
+    # Attributes
+    "E0501": "an unknown attribute",
+    "E0502": "an attribute without a value",
+    "E0503": "a value that an attribute cannot take",
+    "E0504": "a choice that is not written as one",
+    "E0505": "an unknown choice",
+    # Shapes and types
+    "E0601": "a layer that cannot work on its input",
+    "E0602": "integers where numbers are needed, or the reverse",
+    "E0603": "a target whose shape does not fit the prediction",
+    "E0604": "a shared layer whose inputs need other parameters",
+    # Training
+    "E0701": "an unknown key of training",
+    "E0702": "training without a loss",
+    "E0703": "a loss that does not say what it compares",
+    "E0704": "an unknown loss",
+    "E0705": "a metric that fits no output and target",
+    # Data
+    "E0801": "a data section that is not well formed",
+    "E0802": "a data file that cannot be opened",
+    "E0803": "a data source whose package is not installed",
+    "E0804": "a column or array that the data do not have",
+    "E0805": "data for an input or target that the spec does not have",
+    "E0806": "a preparation step that is unknown or not well formed",
+    "E0807": "data that a preparation step cannot work on",
+    "E0808": "data whose shape is not the declared one",
+    "E0809": "data whose type is not the declared one",
+    "E0810": "data with values that are not finite",
+    "E0811": "rows that cannot be matched or split",
+    "E0812": "a CSV file that is not well formed",
+    # Backends and plug-ins
+    "E0901": "an operation that a backend cannot express",
+    "E0902": "an unknown backend",
+    "E0903": "a name that two packages claim",
+    "E0904": "a plug-in that does not load",
+    # Running
+    "E1001": "a framework that is not installed",
+    "E1002": "a generated file that failed",
+    "E1003": "files that are not of the same spec",
+    "E1004": "a run that exists already",
+    "E1005": "a folder that is not a run's",
+    "E1006": "a file that cannot be written",
+    "E1007": "a spec without what the command needs",
+    "E1008": "a part that the data do not have",
+    "E1009": "an unknown operation",
+    # Warnings
+    "W1001": "a value that nothing uses",
+    # specc itself
+    "E9999": "a mistake in specc itself",
 }
 """Every code with its title.
 
 A family of codes belongs to one part of the compiler: E00 files, E01 YAML, E02 the language, E03
 expressions, E04 names and wiring, E05 attributes, E06 shapes, E07 training, E08 data, E09 backends,
-W10 warnings.
+E10 running, W10 warnings.
 """
 
 
@@ -155,6 +230,8 @@ def render(diagnostic: Diagnostic) -> str:
 
 def nearest(name: str, candidates: Iterable[str]) -> str | None:
     """The candidate that was probably meant by ``name``, or None when none is near."""
+    import difflib
+
     matches = difflib.get_close_matches(name, list(candidates), n=1, cutoff=0.6)
     return matches[0] if matches else None
 
@@ -166,8 +243,3 @@ def did_you_mean(name: str, candidates: Iterable[str]) -> str:
     if match is not None:
         return f"did you mean '{match}'?"
     return f"choose one of {', '.join(choices)}" if 0 < len(choices) <= 12 else ""
-
-
-def with_span(diagnostic: Diagnostic, span: Span | None) -> Diagnostic:
-    """The same diagnostic at ``span``, if it has no place of its own."""
-    return diagnostic if diagnostic.span else dataclasses.replace(diagnostic, span=span)

@@ -11,7 +11,7 @@ from specc.frontend.dsl_layers import Body, formal, read_block, statements_of
 from specc.frontend.dsl_values import Values
 from specc.frontend.expression_reader import read_number, read_text, subtree
 from specc.frontend.parser import parse_file
-from specc.frontend.signatures import Signatures, registered
+from specc.frontend.signatures import Signature, Signatures, registered
 from specc.frontend.sources import check_characters
 from specc.frontend.tree import SECTIONS, Mapping, Scalar, Sequence, Tree
 
@@ -207,8 +207,10 @@ class _SpecReader:
     def _setting_value(self, name: str, node: ParseTree[Token]) -> Tree:
         arguments = [subtree(subtree(node, 1), i) for i in range(len(subtree(node, 1).children))]
 
+        def family(kind: str) -> Signature | None:
+            return self.values.signatures(name, kind)
+
         def read(argument: ParseTree[Token]) -> Tree:
-            family = lambda kind: self.values.signatures(name, kind)  # noqa: E731
             return self.values.value(subtree(argument, 1), family, words=True)
 
         span = self.values.span(subtree(node, 1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 
 from specc.diagnostics import Diagnostic, Source, Span, SpecError
@@ -10,9 +11,14 @@ from specc.diagnostics import Diagnostic, Source, Span, SpecError
 MAX_SIZE = 1_000_000
 """A spec file of more bytes is refused."""
 
-_BAD_CHARACTER = re.compile(
-    "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
-)
+
+@cache
+def _bad_characters(ascii_only: bool) -> re.Pattern[str]:
+    """Characters that neither form of a spec can hold. Most specs are ASCII, and the pattern for
+    the rest takes longer to compile than to read a spec."""
+    control = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f"
+    beyond = r"\x80-\x84\x86-\x9f\ud800-\udfff\ufeff\ufffe\uffff"
+    return re.compile(f"[{control if ascii_only else control + beyond}]")
 
 
 def load_source(path: Path, name: str | None = None) -> Source:
@@ -75,10 +81,11 @@ def check_characters(source: Source) -> Source:
     text = normalize_newlines(source.text.removeprefix("\ufeff"))
     if text != source.text:
         source = Source(source.name, text)
-    bad = _BAD_CHARACTER.search(text)
+    pattern = _bad_characters(text.isascii())
+    bad = pattern.search(text)
     if bad:
         message = f"the character U+{ord(bad[0]):04X} cannot stand in a spec"
-        shown = Source(source.name, _BAD_CHARACTER.sub("\ufffd", text))
+        shown = Source(source.name, pattern.sub("\ufffd", text))
         span = Span(shown, bad.start(), bad.end())
         raise SpecError(Diagnostic("E0004", message, span, help="remove it"))
     return source

@@ -80,12 +80,13 @@ def _unquoted_expression(source: Source, at: int) -> Diagnostic | None:
         text = source.text[span.start : span.end]
         if at > 1 and source.text[at - 2] not in " \t\n[{,":
             message = "an expression has to be the whole value"
-            return Diagnostic("E0306", message, span)
+            help_text = "write '${...}' around all of it, in quotes, or '$$' for a dollar sign"
+            return Diagnostic("E0306", message, span, help=help_text)
         return Diagnostic(
             "E0102",
             "within [ ] or { } an expression has to be quoted: YAML reads its braces as a mapping",
             span,
-            help=f'write "{text}"',
+            help=f"write '{text}'" if '"' in text else f'write "{text}"',
         )
     return None
 

@@ -33,10 +33,8 @@ MAX_DEPTH = 64
 MAX_NODES = 100_000
 """A spec with more nodes, those repeated by aliases counted each time, is refused."""
 
-_INTEGER = re.compile(r"[-+]?[0-9]+")
-_OCTAL = re.compile(r"0o[0-7]+")
-_HEXADECIMAL = re.compile(r"0x[0-9a-fA-F]+")
-_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_DECIMAL = frozenset("0123456789+-.eE")
+_DIGITS = {"0o": (8, frozenset("01234567")), "0x": (16, frozenset("0123456789abcdefABCDEF"))}
 _WORDS: dict[str, bool | float | None] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
     **dict.fromkeys(("true", "True", "TRUE"), True),
@@ -78,20 +76,26 @@ def resolve(text: str) -> str | int | float | bool | None:
     number that neither an integer up to 2 ** 64 nor a float64 holds."""
     if text in _WORDS:
         return _WORDS[text]
-    if text[0] not in "-+.0123456789":
+    base, digits = _DIGITS.get(text[:2], (10, _DECIMAL))
+    number = text if base == 10 else text[2:]
+    if text[0] not in "-+.0123456789" or not number or not digits.issuperset(number):
         return text
-    base = 10 if _INTEGER.fullmatch(text) else 0
-    if base == 10 or _OCTAL.fullmatch(text) or _HEXADECIMAL.fullmatch(text):
-        value = int(text, base) if len(text) <= 100 else math.inf
-        if abs(value) > MAX_MAGNITUDE:
-            raise OverflowError(text)
-        return value
-    if _FLOAT.fullmatch(text):
-        value = float(text)
-        if math.isinf(value):
-            raise OverflowError(text)
-        return value
-    return text
+    value = _number(number, base)
+    if value is None:
+        return text
+    if math.isinf(value) or (isinstance(value, int) and abs(value) > MAX_MAGNITUDE):
+        raise OverflowError(text)
+    return value
+
+
+def _number(text: str, base: int) -> int | float | None:
+    """The number of a text of digits, signs, points and exponents; None where they make none."""
+    try:
+        if base != 10 or text.lstrip("+-").isdigit():
+            return int(text, base) if len(text) <= 100 else math.inf
+        return float(text)
+    except ValueError:
+        return None
 
 
 def _events(source: Source) -> list[Any]:
@@ -113,6 +117,9 @@ def _events(source: Source) -> list[Any]:
             events.append(event)
     except yaml.MarkedYAMLError as error:
         raise SpecError(explain(source, error)) from None
+    except yaml.YAMLError as error:
+        message = f"this is not valid YAML: {error}"
+        raise SpecError(Diagnostic("E0101", message, Span(source, 0, 1))) from None
     return events
 
 

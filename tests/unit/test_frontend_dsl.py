@@ -360,7 +360,7 @@ _PIECES = st.sampled_from(
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(_PIECES, max_size=30).map("".join))
+@given(st.lists(_PIECES, max_size=30).map("".join) | st.text(max_size=20))
 def test_any_text_gives_a_tree_or_diagnostics(text: str) -> None:
     try:
         assert isinstance(read(text), Mapping)
