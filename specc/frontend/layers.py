@@ -78,7 +78,7 @@ class GraphBuilder:
         self._active: list[str] = []
         self._keep: list[Value] = []  # ids in ``masks`` stay valid as long as their values live
 
-    # Layers -----------------------------------------------------------------------------------------------
+    # Layers
 
     def layers(self, tree: Tree | None, scope: Scope) -> None:
         """Builds every item of a list of layers into the scope."""
@@ -196,7 +196,7 @@ class GraphBuilder:
             )
             raise SpecError(())
 
-    # Wiring -----------------------------------------------------------------------------------------------
+    # Wiring
 
     def value(self, tree: Tree, scope: Scope) -> Value | None:
         """The value that a name stands for. Raises when there is none of that name."""
@@ -230,9 +230,12 @@ class GraphBuilder:
         elif isinstance(item.source, Mapping):
             given = []
             for key, tree in item.source.entries:
-                for each in tree.items if isinstance(tree, Sequence) else (tree,):
-                    given.append((str(key.value), self.value(each, scope)))
-                self._check_port(key, ports, what)
+                names = self._port_names(key, tree, ports, what)
+                values = tree.items if isinstance(tree, Sequence) else (tree,)
+                given += [
+                    (name, self.value(each, scope))
+                    for name, each in zip(names, values, strict=True)
+                ]
         elif isinstance(item.source, Sequence):
             given = [("", self.value(each, scope)) for each in item.source.items]
         else:
@@ -241,16 +244,33 @@ class GraphBuilder:
             raise SpecError(())
         return self._assign(item, ports, given, what)
 
-    def _check_port(self, key: Scalar, ports: tuple[Port, ...], what: str) -> None:
-        names = [port.name for port in ports]
-        if str(key.value) not in names:
+    def _port_names(
+        self, key: Scalar, tree: Tree, ports: tuple[Port, ...], what: str
+    ) -> list[str]:
+        """The port of each value that is wired under ``key``, a port or a group of ports."""
+        name, count = str(key.value), len(tree.items) if isinstance(tree, Sequence) else 1
+        members = [port.name for port in ports if name in (port.name, port.group)]
+        if not members:
+            names = [port.name for port in ports] + [port.group for port in ports if port.group]
             self.reporter.error(
                 "E0409",
                 f"{what} has no input '{key.value}'",
                 key.span,
-                did_you_mean(str(key.value), names),
+                did_you_mean(name, names),
             )
             raise SpecError(())
+        if any(port.many for port in ports):
+            return members * count
+        if count != len(members):
+            listed = f" ({', '.join(members)})" if len(members) > 1 else ""
+            self.reporter.error(
+                "E0410",
+                f"'{name}' of {what} takes {len(members)} value{'s' * (len(members) != 1)}{listed}, "
+                f"but {count} are wired in",
+                tree.span,
+            )
+            raise SpecError(())
+        return members
 
     def _assign(
         self, item: Item, ports: tuple[Port, ...], given: list[tuple[str, Value | None]], what: str
@@ -280,7 +300,7 @@ class GraphBuilder:
             raise SpecError(())
         return [wire[0] if wire else None for wire in wires]
 
-    # Ops --------------------------------------------------------------------------------------------------
+    # Ops
 
     def _find_op(self, item: Item) -> Op:
         op = find(str(item.kind.value))
@@ -349,7 +369,8 @@ class GraphBuilder:
         self, layer: SharedLayer, item: Item, path: str, wires: list[Value | None], scope: Scope
     ) -> None:
         op = layer.op
-        self._wire_mask(op, wires)
+        given = tuple(wire.type if wire else None for wire in wires)
+        self._wire_mask(op, wires, Site(given, layer.attributes, self.conventions))
         site = Site(tuple(w.type if w else None for w in wires), layer.attributes, self.conventions)
         try:
             self._check_ports(op, wires, item)
@@ -455,14 +476,13 @@ class GraphBuilder:
         )
         self.reporter.error(problem.code, problem.message, span, problem.help, notes)
 
-    # Masks ------------------------------------------------------------------------------------------------
+    # Masks
 
-    def _wire_mask(self, op: Op, wires: list[Value | None]) -> None:
+    def _wire_mask(self, op: Op, wires: list[Value | None], site: Site) -> None:
         """Keras convention: the mask of a layer's input goes into its port ``mask``, unless one is wired."""
         index = next((i for i, port in enumerate(op.ports) if port.name == "mask"), None)
-        first = wires[0] if wires else None
-        if self.conventions == "keras" and index is not None and wires[index] is None and first:
-            wires[index] = self.masks.get(id(first))
+        if self.conventions == "keras" and index is not None and wires[index] is None:
+            wires[index] = self.masks.get(id(wires[op.masked_port(site)]))
 
     def _pass_mask(
         self,
@@ -481,10 +501,20 @@ class GraphBuilder:
             self.set_mask(values[0], made.outputs[0])
             return
         known = [mask for w in wires if w is not None and (mask := self.masks.get(id(w)))]
+        if op.ports and op.ports[0].many:
+            inputs = tuple(wire for wire in wires if wire is not None)
+            masks = tuple(self.masks.get(id(value)) for value in inputs)
+            joined = op.join_masks(site, path, inputs, masks) if known else ()
+            scope.nodes.extend(joined)
+            if joined:
+                self.set_mask(values[0], joined[-1].outputs[0])
+            return
         explicit = next(
             (w for p, w in zip(op.ports, wires, strict=False) if p.name == "mask" and w), None
         )
         mask = explicit or (known[0] if known else None)
+        if op.mask_of is not None:
+            mask = self.masks.get(id(wires[op.mask_of]))
         if mask is not None and op.passes_mask(site):
             self.set_mask(values[0], mask)
 
@@ -492,7 +522,7 @@ class GraphBuilder:
         self.masks[id(value)] = mask
         self._keep.append(value)
 
-    # Binding ----------------------------------------------------------------------------------------------
+    # Binding
 
     def _bind(self, item: Item, path: str, values: tuple[Value, ...], scope: Scope) -> None:
         names = self._output_names(item)
@@ -531,7 +561,7 @@ class GraphBuilder:
         scope.values[name] = value
         scope.spans[name] = span
 
-    # Blocks and repeats -----------------------------------------------------------------------------------
+    # Blocks and repeats
 
     def _use(self, item: Item, scope: Scope) -> None:
         name, block = self._block(item)

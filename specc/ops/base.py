@@ -30,6 +30,8 @@ class Port:
     optional: bool = False
     many: bool = False
     doc: str = ""
+    # A name under which several ports are wired as a list: initial_state: [h, c].
+    group: str = ""
 
 
 class OpProblem(Exception):  # noqa: N818  (it becomes a diagnostic at the layer's place)
@@ -82,6 +84,15 @@ class Site:
                 help="give this axis a number where the input is declared",
             )
         return size
+
+
+class Source(str):
+    """An argument that is written as it stands, such as the layer inside another layer."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
 
 
 @dataclass(frozen=True)
@@ -174,6 +185,8 @@ class Op:
     # What becomes of the mask of padded steps: "pass" it on to the output, or "stop" it. An op with a port named
     # ``mask`` takes it there.
     mask: ClassVar[str] = "pass"
+    # The port whose own mask is passed on; None: what is wired as mask, or the first mask there is.
+    mask_of: ClassVar[int | None] = None
     internal: ClassVar[bool] = False
     random: ClassVar[bool] = False
     samples: ClassVar[tuple[Sample, ...]] = ()
@@ -205,6 +218,17 @@ class Op:
     def make_mask(self, site: Site, path: str, inputs: tuple[Value | None, ...]) -> Node | None:
         """A node that computes the mask of this op's output, for ops that begin or change masks."""
         return None
+
+    def join_masks(
+        self, site: Site, path: str, inputs: tuple[Value, ...], masks: tuple[Value | None, ...]
+    ) -> tuple[Node, ...]:
+        """For ops with any number of inputs, some of them masked: the nodes that compute the mask
+        of the output, which is the last one's result; none if the output has no mask."""
+        return ()
+
+    def masked_port(self, site: Site) -> int:
+        """The port whose mask goes into the port ``mask`` where none is wired there."""
+        return 0
 
     def passes_mask(self, site: Site) -> bool:
         """Whether the mask of the input is also that of the output."""

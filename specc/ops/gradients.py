@@ -55,15 +55,23 @@ class GradientBuilder:
         return result
 
     def call(
-        self, function: str, arguments: Sequence[Any], types: Sequence[TensorType | None], name: str
+        self,
+        function: str,
+        arguments: Sequence[Any],
+        types: Sequence[TensorType | None],
+        name: str | Sequence[str],
     ) -> list[Value]:
-        """A node that calls a kernel of the prelude with values and literals; None types are results not used."""
+        """A node that calls a kernel of the prelude with values and literals.
+
+        A type of None is a result that is not used; ``name`` is that of all results or of each.
+        """
+        names = [name] * len(types) if isinstance(name, str) else name
         values = [argument for argument in arguments if isinstance(argument, Value)]
         slots = iter(range(len(values)))
         texts = [f"{{{next(slots)}}}" if isinstance(a, Value) else repr(a) for a in arguments]
         results = tuple(
-            Value(self._fresh(name) if type else "_", type or TensorType("float", ()))
-            for type in types
+            Value(self._fresh(each) if type else "_", type or TensorType("float", ()))
+            for each, type in zip(names, types, strict=True)
         )
         attributes = {"template": f"{function}({', '.join(texts)})"}
         self.nodes.append(Node(EXPRESSION, results[0].name, tuple(values), results, attributes))

@@ -7,7 +7,19 @@ from importlib import import_module
 
 from specc.ops.base import Op
 
-FAMILIES = ("activations", "convolution", "dense", "losses", "pooling", "shapes")
+FAMILIES = (
+    "activations",
+    "arithmetic",
+    "convolution",
+    "dense",
+    "dropout",
+    "embedding",
+    "losses",
+    "normalization",
+    "pooling",
+    "recurrent",
+    "shapes",
+)
 OPS: dict[str, Op] = {}
 ALIASES: dict[str, str] = {}
 

@@ -13,11 +13,13 @@ from specc.backends.training_functions import Dialect, TrainingWriter, layouts
 from specc.ir.graph import Program, Value
 from specc.ops.registry import OPS
 from specc.passes.layout import assign_layout, inverse
+from specc.training.frameworks import TENSORFLOW
 
 _HERE = Path(__file__).parent
 PRELUDE = (
     (_HERE / "prelude_layers.py", "layers"),
     (_HERE / "prelude_ops.py", "layers"),
+    (_HERE / "prelude_recurrent.py", "layers"),
     (_HERE / "prelude_losses.py", "losses and metrics"),
     (_HERE.parent / "prelude_shared.py", "reproducibility"),
     (_HERE.parent / "prelude_arrays.py", "training"),
@@ -48,7 +50,7 @@ activity_regularizer add_loss add_metric add_variable add_weight autocast build
 build_from_config built call call_signature_parameters compile compile_from_config compiled
 compiled_loss compiled_metrics compute_dtype compute_loss compute_mask compute_metrics
 compute_output_shape compute_output_spec count_params distribute_reduction_method
-distribute_strategy dtype dtype_policy evaluate export fit from_config get_build_config
+distribute_strategy device dtype dtype_policy evaluate export fit from_config get_build_config
 get_compile_config get_config get_layer get_metrics_result get_quantization_layer_structure
 get_state_tree get_weights input input_dtype input_spec jit_compile layers load_own_variables
 load_weights loss losses make_predict_function make_test_function make_train_function metrics
@@ -65,7 +67,7 @@ weights
 NAMES = frozenset(read_prelude(PRELUDE).definitions) | {*IMPORTS, "os", "math", "Optimizer"}
 
 DIALECT = Dialect(
-    "tensorflow",
+    TENSORFLOW,
     {"l1": "tf.reduce_sum(tf.abs({w}))", "l2": "tf.reduce_sum(tf.square({w}))"},
     "model, inputs, step=0, training=False",
     NAMES,

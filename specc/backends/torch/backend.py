@@ -13,10 +13,12 @@ from specc.backends.training_functions import Dialect, TrainingWriter, layouts
 from specc.ir.graph import Program, Value
 from specc.ops.registry import OPS
 from specc.passes.layout import assign_layout, inverse
+from specc.training.frameworks import TORCH
 
 _HERE = Path(__file__).parent
 PRELUDE = (
     (_HERE / "prelude_layers.py", "layers"),
+    (_HERE / "prelude_recurrent.py", "layers"),
     (_HERE / "prelude_losses.py", "losses and metrics"),
     (_HERE.parent / "prelude_shared.py", "reproducibility"),
     (_HERE.parent / "prelude_arrays.py", "training"),
@@ -33,7 +35,7 @@ IMPORTS = {
 
 
 DIALECT = Dialect(
-    "torch",
+    TORCH,
     {"l1": "{w}.abs().sum()", "l2": "{w}.square().sum()"},
     "model, inputs, step",
     frozenset({"torch", "nn", "F", "np", "math"}),

@@ -60,11 +60,11 @@ def lstm(
     x: np.ndarray,
     kernel: np.ndarray,
     recurrent_kernel: np.ndarray,
-    bias: np.ndarray | None,
-    recurrent_bias: np.ndarray | None,
-    h0: np.ndarray | None,
-    c0: np.ndarray | None,
-    mask: np.ndarray | None,
+    bias: np.ndarray | None = None,
+    recurrent_bias: np.ndarray | None = None,
+    h0: np.ndarray | None = None,
+    c0: np.ndarray | None = None,
+    mask: np.ndarray | None = None,
     reverse: bool = False,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[np.ndarray, ...]]:
     """Long short-term memory over x (N, T, D): outputs (N, T, H), last h and c (N, H), saved.
@@ -159,9 +159,9 @@ def gru(
     x: np.ndarray,
     kernel: np.ndarray,
     recurrent_kernel: np.ndarray,
-    bias: np.ndarray | None,
-    h0: np.ndarray | None,
-    mask: np.ndarray | None,
+    bias: np.ndarray | None = None,
+    h0: np.ndarray | None = None,
+    mask: np.ndarray | None = None,
     reverse: bool = False,
 ) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, ...]]:
     """Gated recurrent unit over x (N, T, D): outputs (N, T, H), last h (N, H), saved.
@@ -247,9 +247,9 @@ def gru_reset_before(
     x: np.ndarray,
     kernel: np.ndarray,
     recurrent_kernel: np.ndarray,
-    bias: np.ndarray | None,
-    h0: np.ndarray | None,
-    mask: np.ndarray | None,
+    bias: np.ndarray | None = None,
+    h0: np.ndarray | None = None,
+    mask: np.ndarray | None = None,
     reverse: bool = False,
 ) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, ...]]:
     """gru whose reset gate acts on the state before the recurrent product; bias is (3H,)."""
@@ -321,11 +321,11 @@ def simple_rnn(
     x: np.ndarray,
     kernel: np.ndarray,
     recurrent_kernel: np.ndarray,
-    bias: np.ndarray | None,
-    recurrent_bias: np.ndarray | None,
-    h0: np.ndarray | None,
-    mask: np.ndarray | None,
-    activation: str,
+    bias: np.ndarray | None = None,
+    recurrent_bias: np.ndarray | None = None,
+    h0: np.ndarray | None = None,
+    mask: np.ndarray | None = None,
+    activation: str = "tanh",
     reverse: bool = False,
 ) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, ...]]:
     """h = activation(x @ kernel + h @ recurrent_kernel + biases) over x (N, T, D).
