@@ -10,10 +10,11 @@ from specc.backends.writer import Names, literal, render
 from specc.ir.graph import Graph, Loss, Node, Program
 from specc.ops.base import Form, Weight
 from specc.ops.registry import OPS
-from specc.training.initial_values import emit_initial_parameters
-from specc.training.metrics import METRICS
 from specc.training.clipping import emit_clipping
 from specc.training.emit_optimizer import emit_optimizer
+from specc.training.frameworks import Framework
+from specc.training.initial_values import emit_initial_parameters
+from specc.training.metrics import METRICS
 
 Lower = Callable[[Node], Form]
 
@@ -22,12 +23,14 @@ Lower = Callable[[Node], Form]
 class Dialect:
     """A framework's words in these functions."""
 
-    backend: str
+    framework: Framework
     # Penalties of a parameter, as templates over {w}.
     penalties: Mapping[str, str]
     # Parameters of apply(); "" where the backend writes its own forward function.
     apply_parameters: str
     reserved: frozenset[str]
+    # What total_loss() calls the thing that holds the parameters.
+    model: str = "model"
 
 
 class TrainingWriter:
@@ -76,11 +79,12 @@ class TrainingWriter:
         file.add("losses and metrics", self.total_loss())
         file.add("losses and metrics", self.metric_values())
         training = self.program.training
-        text, used = emit_optimizer(training.optimizer, self.dialect.backend, self.trained)
+        text, used = emit_optimizer(training.optimizer, self.dialect.framework, self.trained)
         file.add("optimizer and schedule", text)
         file.want(used)
         if training.clip:
-            file.add("optimizer and schedule", emit_clipping(training.clip, self.dialect.backend))
+            clipping = emit_clipping(training.clip, self.dialect.framework)
+            file.add("optimizer and schedule", clipping)
         file.want({"trace", "Trainer", "loss_and_gradients", "main", "__main__"})
 
     def apply(self) -> str:
@@ -122,9 +126,10 @@ class TrainingWriter:
 
     def total_loss(self) -> str:
         assert self.program.training is not None
-        names = Names({*self.dialect.reserved, "raw", "model", "targets", "sample_weights", "loss"})
+        model = self.dialect.model
+        names = Names({*self.dialect.reserved, "raw", model, "targets", "sample_weights", "loss"})
         lines = [
-            "def total_loss(model, raw, targets, sample_weights=None):",
+            f"def total_loss({model}, raw, targets, sample_weights=None):",
             '    """The weighted sum of all losses and penalties: a scalar."""',
             self._raw(names),
         ]

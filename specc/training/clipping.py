@@ -8,6 +8,7 @@ from typing import Any
 from specc.ir.graph import Configured
 from specc.ops.attributes import Attribute, Boolean, Number
 from specc.training.base import Registry, Row
+from specc.training.frameworks import TENSORFLOW, Framework
 
 MAX_NORM = Attribute(
     "max_norm", Number(0, above=True), doc="The largest norm that is left as it is."
@@ -15,16 +16,14 @@ MAX_NORM = Attribute(
 
 
 class Clipping(Row):
-    """Base of the clippings: statements that rebind ``gradients``, by backend."""
+    """Base of the clippings: statements that rebind ``gradients``, in the words of a framework."""
 
-    def numpy(self, attributes: Mapping[str, Any]) -> list[str]:
+    def statements(self, attributes: Mapping[str, Any], words: Framework) -> list[str]:
         raise LookupError(self.kind)
 
-    def torch(self, attributes: Mapping[str, Any]) -> list[str]:
-        raise LookupError(self.kind)
-
-    def tensorflow(self, attributes: Mapping[str, Any]) -> list[str]:
-        raise LookupError(self.kind)
+    def tensorflow(self, attributes: Mapping[str, Any]) -> list[str] | None:
+        """TensorFlow's own function for it, if there is one."""
+        return None
 
 
 class GlobalNorm(Clipping):
@@ -48,38 +47,21 @@ class GlobalNorm(Clipping):
         ),
     )
 
-    def _scale(self, attributes: Mapping[str, Any], minimum: str, maximum: str) -> list[str]:
+    def statements(self, attributes: Mapping[str, Any], words: Framework) -> list[str]:
         limit, epsilon = attributes["max_norm"], attributes["epsilon"]
         if epsilon:
-            scale = minimum.format(f"{limit!r} / (norm + {epsilon!r})")
+            scale = words.least.format(f"{limit!r} / (norm + {epsilon!r})", 1.0)
         else:
-            scale = f"{limit!r} / {maximum.format(repr(limit))}"
-        lines = [f"scale = {scale}"]
+            scale = f"{limit!r} / {words.most.format('norm', limit)}"
+        lines = [*words.joint_norm, f"scale = {scale}"]
         if attributes["poison"]:
             lines.append("scale = scale + (norm - norm)  # NaN where the norm is not finite")
         return [*lines, "gradients = [gradient * scale for gradient in gradients]"]
 
-    def numpy(self, attributes: Mapping[str, Any]) -> list[str]:
-        return [
-            "norm = math.sqrt(sum(float(np.vdot(gradient, gradient)) for gradient in gradients))",
-            *self._scale(attributes, "min({}, 1.0)", "max(norm, {})"),
-        ]
-
-    def torch(self, attributes: Mapping[str, Any]) -> list[str]:
-        return [
-            "norms = [torch.linalg.vector_norm(gradient) for gradient in gradients]",
-            "norm = torch.linalg.vector_norm(torch.stack(norms))",
-            *self._scale(attributes, "torch.clamp({}, max=1.0)", "torch.clamp(norm, min={})"),
-        ]
-
-    def tensorflow(self, attributes: Mapping[str, Any]) -> list[str]:
-        if attributes["poison"] and not attributes["epsilon"]:
-            limit = attributes["max_norm"]
-            return [f"gradients, _ = tf.clip_by_global_norm(gradients, {limit!r})"]
-        return [
-            "norm = tf.linalg.global_norm(gradients)",
-            *self._scale(attributes, "tf.minimum({}, 1.0)", "tf.maximum(norm, {})"),
-        ]
+    def tensorflow(self, attributes: Mapping[str, Any]) -> list[str] | None:
+        if attributes["epsilon"] or not attributes["poison"]:
+            return None
+        return [f"gradients, _ = tf.clip_by_global_norm(gradients, {attributes['max_norm']!r})"]
 
 
 class Norm(Clipping):
@@ -89,27 +71,17 @@ class Norm(Clipping):
     aliases = ("clipnorm",)
     attributes = (MAX_NORM,)
 
-    def numpy(self, attributes: Mapping[str, Any]) -> list[str]:
+    def statements(self, attributes: Mapping[str, Any], words: Framework) -> list[str]:
         limit = attributes["max_norm"]
         return [
-            "norms = [math.sqrt(float(np.vdot(gradient, gradient))) for gradient in gradients]",
+            f"norms = [{words.norm.format('gradient')} for gradient in gradients]",
             "gradients = [",
-            f"    gradient * ({limit!r} / max(norm, {limit!r}))",
+            f"    gradient * ({limit!r} / {words.most.format('norm', limit)})",
             "    for gradient, norm in zip(gradients, norms, strict=True)",
             "]",
         ]
 
-    def torch(self, attributes: Mapping[str, Any]) -> list[str]:
-        limit = attributes["max_norm"]
-        return [
-            "norms = [torch.linalg.vector_norm(gradient) for gradient in gradients]",
-            "gradients = [",
-            f"    gradient * ({limit!r} / torch.clamp(norm, min={limit!r}))",
-            "    for gradient, norm in zip(gradients, norms, strict=True)",
-            "]",
-        ]
-
-    def tensorflow(self, attributes: Mapping[str, Any]) -> list[str]:
+    def tensorflow(self, attributes: Mapping[str, Any]) -> list[str] | None:
         limit = attributes["max_norm"]
         return [f"gradients = [tf.clip_by_norm(gradient, {limit!r}) for gradient in gradients]"]
 
@@ -121,39 +93,31 @@ class Value(Clipping):
     aliases = ("clipvalue", "clip_grad_value")
     attributes = (Attribute("limit", Number(0, above=True), doc="The largest magnitude."),)
 
-    def _each(self, function: str, attributes: Mapping[str, Any]) -> list[str]:
+    def statements(self, attributes: Mapping[str, Any], words: Framework) -> list[str]:
         limit = attributes["limit"]
-        call = f"{function}(gradient, {-limit!r}, {limit!r})"
+        call = words.limit.format("gradient", -limit, limit)
         return [f"gradients = [{call} for gradient in gradients]"]
-
-    def numpy(self, attributes: Mapping[str, Any]) -> list[str]:
-        return self._each("np.clip", attributes)
-
-    def torch(self, attributes: Mapping[str, Any]) -> list[str]:
-        return self._each("torch.clamp", attributes)
-
-    def tensorflow(self, attributes: Mapping[str, Any]) -> list[str]:
-        return self._each("tf.clip_by_value", attributes)
 
 
 CLIPPINGS: Registry[Clipping] = Registry((GlobalNorm, Norm, Value))
-_ARRAYS = {"numpy": "np.ndarray", "torch": "torch.Tensor", "tensorflow": "tf.Tensor"}
 
 
-def emit_clipping(clips: Sequence[Configured], backend: str) -> str:
+def emit_clipping(clips: Sequence[Configured], words: Framework) -> str:
     """The source of ``clip_gradients(gradients)``, which applies the clippings in order.
 
     The result is a new list; on TensorFlow sparse gradients become dense first, since a repeated
     row of an embedding counts once, with its sum, in every norm.
     """
-    array = _ARRAYS[backend]
     lines = [
-        f"def clip_gradients(gradients: list[{array}]) -> list[{array}]:",
+        "def clip_gradients(gradients):",
         f'    """Clips by {", then by ".join(clip.kind.replace("_", " ") for clip in clips)}."""',
     ]
-    if backend == "tensorflow":
-        lines.append("    gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]")
+    if words.dense:
+        lines.append(
+            f"    gradients = [{words.dense.format('gradient')} for gradient in gradients]"
+        )
     for clip in clips:
-        statements = getattr(CLIPPINGS[clip.kind], backend)(clip.attributes)
-        lines += [f"    {statement}" for statement in statements]
+        row = CLIPPINGS[clip.kind]
+        own = row.tensorflow(clip.attributes) if words is TENSORFLOW else None
+        lines += [f"    {each}" for each in own or row.statements(clip.attributes, words)]
     return "\n".join([*lines, "    return gradients", ""])

@@ -2,7 +2,9 @@
 
 ``Optimizer(parameters)`` has ``kind``, ``slots`` (lists of state by name, loaded in place),
 ``scalars(step, rate)`` on the host, in double precision, and ``update(gradients, scalars)``, in
-place. TensorFlow's update takes the scalars as tensors: one trace serves every step.
+place. TensorFlow's update takes the scalars as tensors: one trace serves every step. A functional
+framework's is ``update(parameters, gradients, slots, scalars)``, which returns new parameters and
+slots and reads nothing else that changes.
 """
 
 from __future__ import annotations
@@ -14,47 +16,36 @@ from functools import cached_property
 from typing import Any
 
 from specc.ir.graph import Configured
-from specc.training.formulas import WRITERS, names, qualify
+from specc.training.formulas import HOST, names, qualify
+from specc.training.frameworks import TENSORFLOW, TORCH, Framework
 from specc.training.optimizer import Optimizer, TorchForm
 from specc.training.optimizers import OPTIMIZERS
 from specc.training.schedules import emit_schedule
 
 PRELUDE = {"nadam_momentum", "nadam_product"}
-_ARRAY = {"numpy": "np.ndarray", "torch": "torch.Tensor", "tensorflow": "tf.Variable"}
-_GRADIENT = {"numpy": "np.ndarray", "torch": "torch.Tensor", "tensorflow": "tf.Tensor"}
-_ZEROS = {
-    "numpy": "np.zeros_like({0})",
-    "torch": "torch.zeros_like({0})",
-    "tensorflow": "tf.Variable(tf.zeros_like({0}), trainable=False)",
-}
-_FULL = {
-    "numpy": "np.full_like({0}, {1})",
-    "torch": "torch.full_like({0}, {1})",
-    "tensorflow": "tf.Variable({1} * tf.ones_like({0}), trainable=False)",
-}
 
 
 def emit_optimizer(
-    optimizer: Configured, backend: str, parameters: Sequence[str]
+    optimizer: Configured, framework: Framework, parameters: Sequence[str]
 ) -> tuple[str, set[str]]:
     """The source of the schedule and the optimizer, and the names of the prelude that it uses.
 
     ``parameters`` are the paths of the trained parameters, in the order in which the generated file
     lists them; gradients come in the same order. Beside the prelude the source uses ``math`` and
-    the framework (``np``, ``torch`` or ``tf``).
+    the module that the framework's words name (``np``, ``torch``, ``tf`` ...).
     """
-    plan = Plan(OPTIMIZERS[optimizer.kind], optimizer.attributes, backend, tuple(parameters))
+    plan = Plan(OPTIMIZERS[optimizer.kind], optimizer.attributes, framework, tuple(parameters))
     source = "\n\n".join([emit_schedule(optimizer["learning_rate"]), plan.source()])
     return source, names(source) & PRELUDE
 
 
 @dataclass(frozen=True)
 class Plan:
-    """An optimizer on a backend, with what its class is made of."""
+    """An optimizer in a framework, with what its class is made of."""
 
     row: Optimizer
     attributes: Mapping[str, Any]
-    backend: str
+    framework: Framework
     parameters: tuple[str, ...]
 
     @cached_property
@@ -69,7 +60,7 @@ class Plan:
     @cached_property
     def native(self) -> TorchForm | None:
         """The optimizer of torch.optim that this one is, if any."""
-        form = self.row.torch(self.attributes) if self.backend == "torch" else None
+        form = self.row.torch(self.attributes) if self.framework is TORCH else None
         if form is None or not any(self.decays):
             return form
         if self.row.decoupled(self.attributes) and form.type != "AdamW":
@@ -80,7 +71,7 @@ class Plan:
     @cached_property
     def kernel(self) -> str | None:
         """The call of a TensorFlow kernel that computes the formula, if any."""
-        return self.row.tensorflow(self.attributes) if self.backend == "tensorflow" else None
+        return self.row.tensorflow(self.attributes) if self.framework is TENSORFLOW else None
 
     @cached_property
     def slots(self) -> dict[str, str]:
@@ -120,32 +111,34 @@ class Plan:
         return {name: value for name, value in self.attributes.items() if name in used}
 
     def source(self) -> str:
-        array = _ARRAY[self.backend]
         form = self.row.form(self.attributes)
         lines = [*self._undecayed(), "class Optimizer:"]
         lines += _docstring(self.row.doc.splitlines()[0], form)
         lines.append(f'    kind = "{self.row.kind}"')
         lines += [f"    {name} = {value!r}" for name, value in self.constants.items()]
-        lines += ["", f"    def __init__(self, parameters: list[{array}]) -> None:"]
+        lines += ["", "    def __init__(self, parameters):"]
         lines += _indent(self._constructor())
         lines += [
             "",
-            "    def scalars(self, step: int, rate: float | None = None) -> tuple[float, ...]:",
+            "    def scalars(self, step, rate=None):",
             '        """What changes with the step, computed in double precision."""',
         ]
         lines += _indent(self._scalars())
-        if self.backend == "torch" and not self.native:
-            lines += ["", "    @torch.no_grad()"]
+        lines.append("")
+        if self.framework.decorator and not self.native:
+            lines.append(f"    {self.framework.decorator}")
+        if self.framework.functional:
+            lines += [
+                "    def update(self, parameters, gradients, slots, scalars):",
+                '        """One step: the new parameters and slots."""',
+                *_indent(self._functional_update()),
+            ]
         else:
-            lines.append("")
-        gradient = _GRADIENT[self.backend]
-        scalar = "tf.Tensor" if self.backend == "tensorflow" else "float"
-        lines += [
-            f"    def update(self, gradients: list[{gradient}], scalars: tuple[{scalar}, ...])"
-            " -> None:",
-            '        """One step, in place."""',
-        ]
-        lines += _indent(self._update())
+            lines += [
+                "    def update(self, gradients, scalars):",
+                '        """One step, in place."""',
+                *_indent(self._update()),
+            ]
         return "\n".join([*lines, ""])
 
     def _undecayed(self) -> list[str]:
@@ -162,7 +155,7 @@ class Plan:
         return ["UNDECAYED = {", *rows, "}", "", ""]
 
     def _constructor(self) -> list[str]:
-        lines = ["self.parameters = parameters"]
+        lines = [] if self.framework.functional else ["self.parameters = parameters"]
         if self.native:
             return [*lines, *self._native_state(self.native)]
         if self.uneven:
@@ -180,8 +173,8 @@ class Plan:
         """The expression of a slot's first value for the parameter ``p``."""
         start = self.slots[slot]
         if start == "0.0":
-            return _ZEROS[self.backend].format("p")
-        return _FULL[self.backend].format("p", f"self.{start}")
+            return self.framework.zeros.format("p")
+        return self.framework.full.format("p", f"self.{start}")
 
     def _native_state(self, form: TorchForm) -> list[str]:
         arguments = "".join(f", {name}={value!r}" for name, value in form.arguments.items())
@@ -215,7 +208,7 @@ class Plan:
         lines = ["rate = learning_rate(step) if rate is None else rate"]
         if any("t" in names(value) for value in self.scalars.values()):
             lines.append("t = step + 1")
-        values = [qualify(value, self.attributes, "host") for value in self.scalars.values()]
+        values = [qualify(value, self.attributes, HOST) for value in self.scalars.values()]
         return [*lines, f"return {_tuple(values)}"]
 
     def _update(self) -> list[str]:
@@ -225,18 +218,40 @@ class Plan:
         lines = [unpack]
         if self.kernel:
             lines += self._kernel_constants(self.kernel)
-        names_ = ["parameter", "gradient", *self.slots]
-        lists = ["self.parameters", "gradients", *["*self.slots.values()"] * bool(self.slots)]
+        slots = ["*self.slots.values()"] if self.slots else []
+        body = self._body() + ([self._kernel_call(self.kernel)] if self.kernel else [])
+        return [*lines, self._loop("self.parameters", slots), *(f"    {line}" for line in body)]
+
+    def _functional_update(self) -> list[str]:
+        """Slots go by name: their order is the caller's, and JAX sorts the keys of dictionaries."""
+        changed = ["parameter", *self.slots]
+        result = ", ".join(f'"{slot}": {slot}' for slot in self.slots)
+        columns = "(list(each) for each in zip(*updated, strict=True))"
+        return [
+            f"{_tuple(list(self.scalars))} = scalars",
+            "updated = []",
+            self._loop("parameters", [f'slots["{slot}"]' for slot in self.slots]),
+            *(f"    {line}" for line in self._body()),
+            f"    updated.append(({_tuple(changed)}))",
+            f"{_tuple(['parameters', *self.slots])} = {columns}",
+            f"return parameters, {{{result}}}",
+        ]
+
+    def _loop(self, parameters: str, slots: list[str]) -> str:
+        """The head of the loop over all tensors."""
+        bound, lists = ["parameter", "gradient", *self.slots], [parameters, "gradients", *slots]
         if self.uneven:
-            names_, lists = [*names_, "decays"], [*lists, "self.decays"]
-        lines.append(f"for {', '.join(names_)} in zip({', '.join(lists)}, strict=True):")
-        writer = WRITERS[self.backend](["parameter", *self.slots], self.constants)
+            bound, lists = [*bound, "decays"], [*lists, "self.decays"]
+        return f"for {', '.join(bound)} in zip({', '.join(lists)}, strict=True):"
+
+    def _body(self) -> list[str]:
+        """The formula for one tensor."""
+        words = self.framework
+        writer = words.writer(words.functions, ["parameter", *self.slots], self.constants)
         body = [line for each in self.statements for line in writer.statement(each).split("\n")]
         if self.uneven:
             body[:1] = ["if decays:", f"    {body[0]}"]
-        if self.kernel:
-            body.append(self._kernel_call(self.kernel))
-        return lines + [f"    {line}" for line in body]
+        return body
 
     def _native_update(self, form: TorchForm) -> list[str]:
         lines = []

@@ -1,28 +1,24 @@
-"""Writes an optimizer's formula as in-place statements of a backend.
+"""Writes an optimizer's formula as statements of a framework.
 
 A formula is Python: ``slot = expression``, ``slot += expression``, over + - * / **, sqrt, abs and
 maximum. Names are tensors (given to ``Writer``), attributes of the optimizer (written
-``self.name``) or step scalars.
+``self.name``) or step scalars. The framework says what its functions are called.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection
-from typing import ClassVar
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping
 
-FUNCTIONS = {
-    "numpy": {"sqrt": "np.sqrt", "abs": "np.abs", "maximum": "np.maximum"},
-    "torch": {"sqrt": "torch.sqrt", "abs": "torch.abs", "maximum": "torch.maximum"},
-    "tensorflow": {"sqrt": "tf.sqrt", "abs": "tf.abs", "maximum": "tf.maximum"},
-    "host": {"sqrt": "math.sqrt"},
-}
+# What a step scalar calls, computed on the host.
+HOST = {"sqrt": "math.sqrt"}
 
 
 class _Qualifier(ast.NodeTransformer):
     """Writes attributes as ``self.name`` and functions with their module."""
 
-    def __init__(self, attributes: Collection[str], functions: dict[str, str]) -> None:
+    def __init__(self, attributes: Collection[str], functions: Mapping[str, str]) -> None:
         self.attributes = attributes
         self.functions = functions
 
@@ -32,10 +28,10 @@ class _Qualifier(ast.NodeTransformer):
         return ast.Attribute(ast.Name("self"), node.id) if node.id in self.attributes else node
 
 
-def qualify(expression: str, attributes: Collection[str], module: str) -> str:
+def qualify(expression: str, attributes: Collection[str], functions: Mapping[str, str]) -> str:
     """An expression with ``self.`` before attributes, and functions with their module."""
     tree = ast.parse(expression, mode="eval")
-    return ast.unparse(_Qualifier(attributes, FUNCTIONS[module]).visit(tree))
+    return ast.unparse(_Qualifier(attributes, functions).visit(tree))
 
 
 def names(expression: str) -> set[str]:
@@ -43,18 +39,19 @@ def names(expression: str) -> set[str]:
     return {node.id for node in ast.walk(ast.parse(expression)) if isinstance(node, ast.Name)}
 
 
-class Writer:
-    """Base of the writers. ``state`` are the tensors that change in place: parameter and slots."""
+class Writer(ABC):
+    """Base of the writers. ``state`` are the tensors that a step changes: parameter and slots."""
 
-    backend: ClassVar[str]
-
-    def __init__(self, state: Collection[str], attributes: Collection[str]) -> None:
+    def __init__(
+        self, functions: Mapping[str, str], state: Collection[str], attributes: Collection[str]
+    ) -> None:
+        self.functions = functions
         self.state = set(state)
         self.tensors = self.state | {"gradient"}
         self.attributes = attributes
 
     def statement(self, source: str) -> str:
-        """The in-place form of one statement of a formula."""
+        """The framework's form of one statement of a formula."""
         statement = ast.parse(source).body[0]
         if isinstance(statement, ast.AugAssign):
             assert isinstance(statement.target, ast.Name)
@@ -67,14 +64,16 @@ class Writer:
             return f"{target} = {self.text(statement.value)}"
         return self.assign(target, statement.value)
 
+    @abstractmethod
     def add(self, target: str, sign: int, value: ast.expr) -> str:
-        raise LookupError(self.backend)
+        """``target += value``, or -= where the sign is negative."""
 
+    @abstractmethod
     def assign(self, target: str, value: ast.expr) -> str:
-        raise LookupError(self.backend)
+        """``target = value``, where target is part of the state."""
 
     def text(self, node: ast.expr) -> str:
-        return qualify(ast.unparse(node), self.attributes, self.backend)
+        return qualify(ast.unparse(node), self.attributes, self.functions)
 
     def is_scalar(self, node: ast.expr) -> bool:
         return not names(ast.unparse(node)) & self.tensors
@@ -99,8 +98,6 @@ def decayed(target: str, node: ast.expr) -> ast.expr | None:
 class NumpyWriter(Writer):
     """``velocity *= self.momentum``, ``velocity -= rate * gradient``."""
 
-    backend = "numpy"
-
     def add(self, target: str, sign: int, value: ast.expr) -> str:
         return f"{target} {'+' if sign > 0 else '-'}= {self.text(value)}"
 
@@ -118,8 +115,6 @@ class NumpyWriter(Writer):
 
 class TorchWriter(Writer):
     """``velocity.mul_(self.momentum).sub_(gradient, alpha=rate)``."""
-
-    backend = "torch"
 
     def add(self, target: str, sign: int, value: ast.expr) -> str:
         if len(terms(value)) == 1:
@@ -170,8 +165,6 @@ class TorchWriter(Writer):
 class TensorflowWriter(Writer):
     """``velocity.assign(self.momentum * velocity - rate * gradient)``."""
 
-    backend = "tensorflow"
-
     def add(self, target: str, sign: int, value: ast.expr) -> str:
         return f"{target}.assign_{'add' if sign > 0 else 'sub'}({self.text(value)})"
 
@@ -179,6 +172,14 @@ class TensorflowWriter(Writer):
         return f"{target}.assign({self.text(value)})"
 
 
-WRITERS: dict[str, type[Writer]] = {
-    writer.backend: writer for writer in (NumpyWriter, TorchWriter, TensorflowWriter)
-}
+class FunctionalWriter(Writer):
+    """``velocity = self.momentum * velocity - rate * gradient``: names are bound to new arrays."""
+
+    def add(self, target: str, sign: int, value: ast.expr) -> str:
+        text = self.text(value)
+        if sign < 0 and len(terms(value)) > 1:
+            text = f"({text})"
+        return f"{target} = {target} {'+' if sign > 0 else '-'} {text}"
+
+    def assign(self, target: str, value: ast.expr) -> str:
+        return f"{target} = {self.text(value)}"

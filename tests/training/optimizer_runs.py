@@ -13,8 +13,10 @@ import numpy as np
 from specc.backends import prelude_shared
 from specc.ir.graph import Configured
 from specc.training.emit_optimizer import emit_optimizer
+from specc.training.frameworks import NUMPY, TENSORFLOW, TORCH
 from specc.training.optimizers import OPTIMIZERS
 
+FRAMEWORKS = {words.name: words for words in (NUMPY, TORCH, TENSORFLOW)}
 STEPS = 200
 SHAPES = [(3, 4), (4,), (2, 3, 2)]
 NAMES = ["a.kernel", "a.bias", "b.kernel"]
@@ -38,7 +40,7 @@ def configured(kind: str, conventions: str, **attributes: object) -> Configured:
 
 def emitted(optimizer: Configured, backend: str) -> dict:
     """The names that the emitted source defines."""
-    source, names = emit_optimizer(optimizer, backend, NAMES)
+    source, names = emit_optimizer(optimizer, FRAMEWORKS[backend], NAMES)
     scope = {name: getattr(prelude_shared, name) for name in names} | {"math": math}
     if backend == "numpy":
         scope["np"] = np

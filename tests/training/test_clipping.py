@@ -4,9 +4,11 @@ import math
 
 import numpy as np
 import pytest
+from optimizer_runs import FRAMEWORKS
 
 from specc.ir.graph import Configured
 from specc.training.clipping import CLIPPINGS, emit_clipping
+from specc.training.frameworks import TENSORFLOW
 
 SHAPES = [(3, 4), (4,), (2, 3, 2)]
 
@@ -22,7 +24,7 @@ def clip(backend, arrays, *choices, conventions="keras"):
         for kind, attributes in choices
     ]
     scope = {"math": math, "np": np, **_modules(backend)}
-    exec(emit_clipping(chosen, backend), scope)
+    exec(emit_clipping(chosen, FRAMEWORKS[backend]), scope)
     with np.errstate(invalid="ignore"):
         return [np.asarray(each) for each in scope["clip_gradients"](_tensors(backend, arrays))]
 
@@ -140,7 +142,7 @@ def test_repeated_rows_count_with_their_sum():
 
     scope = {"tf": tf}
     chosen = [Configured("global_norm", {"max_norm": 1.0, "epsilon": 0.0, "poison": True})]
-    exec(emit_clipping(chosen, "tensorflow"), scope)
+    exec(emit_clipping(chosen, TENSORFLOW), scope)
     rows = tf.IndexedSlices(tf.constant([[3.0], [1.0]]), tf.constant([2, 2]), [4, 1])
     (clipped,) = scope["clip_gradients"]([rows])
     assert clipped.numpy().ravel().tolist() == [0, 0, 1, 0]

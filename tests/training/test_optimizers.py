@@ -5,6 +5,7 @@ import ast
 import numpy as np
 import pytest
 from optimizer_runs import (
+    FRAMEWORKS,
     NAMES,
     STEPS,
     configured,
@@ -181,7 +182,9 @@ def test_dampened_momentum_is_torchs():
 
 def test_frameworks_own_forms_are_used_where_they_are_exact():
     def source(kind, conventions, backend, **attributes):
-        return emit_optimizer(configured(kind, conventions, **attributes), backend, NAMES)[0]
+        return emit_optimizer(
+            configured(kind, conventions, **attributes), FRAMEWORKS[backend], NAMES
+        )[0]
 
     for conventions in ("keras", "pytorch"):
         assert "torch.optim.Adam(parameters" in source("adam", conventions, "torch")
@@ -246,7 +249,7 @@ def test_a_repeated_row_of_an_embedding_counts_once_with_its_sum():
 @pytest.mark.parametrize("backend", ["numpy", "torch", "tensorflow"])
 @pytest.mark.parametrize("kind", VARIANTS)
 def test_emitted_source_is_self_contained(kind, backend):
-    source, names = emit_optimizer(configured(kind, "keras"), backend, NAMES)
+    source, names = emit_optimizer(configured(kind, "keras"), FRAMEWORKS[backend], NAMES)
     tree = ast.parse(source)
     framework = {"numpy": "np", "torch": "torch", "tensorflow": "tf"}[backend]
     known = {"math", framework, "learning_rate", *names, *dir(__builtins__)}

@@ -15,6 +15,7 @@ from specc.ir.graph import Program
 from specc.ops.registry import OPS
 from specc.passes.inline_calls import inline_calls
 from specc.passes.layout import assign_layout
+from specc.training.frameworks import NUMPY
 
 _HERE = Path(__file__).parent
 _KERNELS = tuple(
@@ -32,7 +33,7 @@ PRELUDE = (
     (_HERE / "prelude_random.py", "reproducibility"),
     (_HERE / "prelude" / "training.py", "training"),
 )
-DIALECT = Dialect("numpy", {"l1": "np.abs({w}).sum()", "l2": "np.square({w}).sum()"}, "", RESERVED)
+DIALECT = Dialect(NUMPY, {"l1": "np.abs({w}).sum()", "l2": "np.square({w}).sum()"}, "", RESERVED)
 
 
 class NumpyBackend(Backend):
