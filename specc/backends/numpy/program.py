@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from specc.backends.writer import Names, literal, render
+from specc.ir.dims import Dim
 from specc.ir.graph import Loss, Node, Program, Value
 from specc.ir.types import TensorType
 from specc.ops.base import Form
@@ -48,6 +49,7 @@ class NumpyProgram:
             path: Value(path, TensorType("float", parameter.shape))
             for path, parameter in self.graph.parameters()
         }
+        self.losses = self._located_losses()
         self.trained = [path for path, p in self.graph.parameters() if p.trainable]
         self.saved = {
             f"{node.path}.{name}": Value(f"{node.path}.{name}", kind)
@@ -55,7 +57,21 @@ class NumpyProgram:
             for name, kind in OPS[node.op].saved(node)
         }
 
-    # Inference --------------------------------------------------------------------------------------------
+    def _located_losses(self) -> tuple[Loss, ...]:
+        """The losses on the values of this graph: inlining and layout have put others in their place."""
+        program = self.program
+        if program.training is None:
+            return ()
+        moved = dict(zip(map(id, program.head.inputs), self.graph.outputs, strict=True))
+        located = []
+        for loss in program.training.losses:
+            prediction = moved[id(loss.prediction)]
+            node = replace(loss.node, inputs=(prediction, *loss.node.inputs[1:]))
+            mask = moved[id(loss.mask)] if loss.mask is not None else None
+            located.append(replace(loss, node=node, prediction=prediction, mask=mask))
+        return tuple(located)
+
+    # Inference
 
     def forward(self) -> str:
         """``forward(model, inputs)``: what the losses and outputs need, in inference mode."""
@@ -143,15 +159,13 @@ class NumpyProgram:
         if entries:
             body.lines.append(f"    record({{{', '.join(entries)}}})")
 
-    # Training ---------------------------------------------------------------------------------------------
+    # Training
 
     def forward_backward(self) -> str:
         """``forward_backward(model, inputs, targets, sample_weights, step)``: loss, raw result, gradients."""
-        training = self.program.training
-        assert training is not None
         gradients, roots, seeds = self._differentiate()
         backward = _live(gradients, roots)
-        losses = [loss.node for loss in training.losses]
+        losses = [loss.node for loss in self.losses]
         readers = _readers([*self.graph.nodes, *losses, *backward], self.graph.outputs)
         body = self._begin()
         self._forward(body, training=True, readers=readers)
@@ -159,7 +173,7 @@ class NumpyProgram:
         raw = body.names.fresh("raw")
         body.assign(raw, self._results(body))
         body.assign("loss", f"total_loss(model, {raw}, targets, sample_weights)")
-        for loss, weights in zip(training.losses, seeds, strict=True):
+        for loss, weights in zip(self.losses, seeds, strict=True):
             self._weights(loss, weights, body)
         body.section("Backward: d_x is the gradient of the loss with respect to x")
         for node in backward:
@@ -185,12 +199,10 @@ class NumpyProgram:
 
     def _differentiate(self) -> tuple[list[Node], dict[str, Value], list[Value]]:
         """The backward nodes, each parameter's gradient, and the weights of each loss's values."""
-        training = self.program.training
-        assert training is not None
         wanted = self._wanted()
         g = GradientBuilder(self.parameters, self.saved, wanted)
         seeds = []
-        for index, loss in enumerate(training.losses):
+        for index, loss in enumerate(self.losses):
             weights = Value(f"weights.{index}", loss.node.outputs[0].type)
             seeds.append(weights)
             g.seed(loss.node.outputs[0], weights)
@@ -227,14 +239,23 @@ class NumpyProgram:
         body.names.alias(loss.target, target)
         body.assign(target, f"targets[{literal(loss.target.name)}]", loss.target.type.comment())
         prediction = body.text(loss.prediction)
-        rank = loss.node.outputs[0].type.rank
-        arguments = [f"{prediction}.shape[:{rank}]", f"{prediction}.dtype", "sample_weights"]
+        shape = _positions(prediction, loss.prediction.type.shape, weights.type.shape)
+        arguments = [shape, f"{prediction}.dtype", "sample_weights"]
         if loss.mask is not None:
             arguments.append(body.text(loss.mask))
         scale = f"{loss.weight!r} * " if loss.weight != 1.0 else ""
         name = body.names.fresh("weights")
         body.names.alias(weights, name)
         body.assign(name, f"{scale}value_weights({', '.join(arguments)})", weights.type.comment())
+
+
+def _positions(prediction: str, shape: tuple[Dim, ...], positions: tuple[Dim, ...]) -> str:
+    """The shape of a loss's values: the prediction's, as a rule without the axis of classes."""
+    axis = len(positions)
+    if positions == shape[:axis]:
+        return f"{prediction}.shape[:{axis}]"
+    axis = next(a for a in range(axis) if positions == shape[:a] + shape[a + 1 :])
+    return f"{prediction}.shape[:{axis}] + {prediction}.shape[{axis + 1}:]"
 
 
 def _effect(template: str, fields: Mapping[str, str]) -> str:
