@@ -60,11 +60,11 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
         frozen: bool = False,
     ) -> None:
         super().__init__(features, eps, momentum)
-        self.unbiased, self.frozen = unbiased, frozen
+        self.share, self.unbiased, self.frozen = momentum, unbiased, frozen
         if not scale:
-            self.weight = None
+            self.register_parameter("weight", None)
         if not center:
-            self.bias = None
+            self.register_parameter("bias", None)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         statistics = self.running_mean, self.running_var
@@ -98,8 +98,8 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
             if count == 1:
                 raise ValueError("batch normalization needs more than 1 value per feature to train")
             variance = variance * (count / (count - 1))
-        self.running_mean.lerp_(mean, self.momentum)
-        self.running_var.lerp_(variance, self.momentum)
+        self.get_buffer("running_mean").lerp_(mean, self.share)
+        self.get_buffer("running_var").lerp_(variance, self.share)
 
 
 class CentredLayerNorm(nn.LayerNorm):
@@ -107,4 +107,4 @@ class CentredLayerNorm(nn.LayerNorm):
 
     def __init__(self, shape: tuple[int, ...], eps: float = 1e-5) -> None:
         super().__init__(shape, eps)
-        self.weight = None
+        self.register_parameter("weight", None)
