@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from specc.diagnostics import Note, SpecError, Span, did_you_mean
+from specc.diagnostics import Note, SpecError, Span, did_you_mean, nearest
 from specc.frontend.configure import Configurator, Environment, Reporter, plain
 from specc.frontend.tree import Mapping, Scalar, Sequence, Tree
 from specc.ir.graph import Configured, Graph, Node, Parameter, Value
@@ -60,7 +60,9 @@ class Item:
 
     @property
     def span(self) -> Span:
-        return self.kind.span
+        """What to underline: the op, or the name of the block or layer that is used."""
+        named = self.kind.value in ("use", "layer") and isinstance(self.attributes, Scalar)
+        return self.attributes.span if named and self.attributes else self.kind.span
 
 
 class GraphBuilder:
@@ -143,18 +145,26 @@ class GraphBuilder:
 
     def _poison(self, item: Item, scope: Scope) -> None:
         """Names of a wrong layer are known but valueless: what depends on them is not reported again."""
-        names = self._output_names(item)
-        if item.name is not None:
-            names.append(str(item.name.value))
+        names = [str(each.value) for each in self._output_names(item)]
+        names.append(str(item.name.value) if item.name else self._default_path(item, scope))
         for name in names:
             scope.values.setdefault(name, None)
             scope.used.add(name)
         scope.previous = (None,)
 
-    def _output_names(self, item: Item) -> list[str]:
+    def _default_path(self, item: Item, scope: Scope) -> str:
+        """What an unnamed layer is called, or would be if it were right."""
+        op = find(str(item.kind.value))
+        name = op.kind if op is not None else str(item.kind.value)
+        if name == "use" and isinstance(item.attributes, Scalar):
+            name = str(item.attributes.value)
+        count = scope.counts.get(name, 0)
+        return f"{name}_{count}" if count > 1 else name
+
+    def _output_names(self, item: Item) -> list[Scalar]:
         if isinstance(item.outputs, Sequence):
-            return [str(each.value) for each in item.outputs if isinstance(each, Scalar)]
-        return [str(item.outputs.value)] if isinstance(item.outputs, Scalar) else []
+            return [each for each in item.outputs.items if isinstance(each, Scalar)]
+        return [item.outputs] if isinstance(item.outputs, Scalar) else []
 
     def _path(self, item: Item, default: str, scope: Scope) -> str:
         """The layer's path in its scope; a name that is taken is refused."""
@@ -207,6 +217,9 @@ class GraphBuilder:
             help_ = did_you_mean(tree.value, scope.values)
             if tree.value in self.blocks:
                 help_ = f"'{tree.value}' is a block; write use: {tree.value}"
+            elif self._active and nearest(tree.value, scope.values) is None:
+                known = ", ".join(f"'{name}'" for name in scope.values)
+                help_ = f"a block sees its own inputs and layers only, here {known}"
             self.reporter.error("E0407", f"there is no value '{tree.value}'", tree.span, help_)
             raise SpecError(())
         scope.used.add(tree.value)
@@ -266,7 +279,7 @@ class GraphBuilder:
             self.reporter.error(
                 "E0410",
                 f"'{name}' of {what} takes {len(members)} value{'s' * (len(members) != 1)}{listed}, "
-                f"but {count} are wired in",
+                f"but {count} {'is' if count == 1 else 'are'} wired in",
                 tree.span,
             )
             raise SpecError(())
@@ -295,7 +308,10 @@ class GraphBuilder:
         missing = [p.name for p, w in zip(ports, wires, strict=True) if not w and not p.optional]
         if missing:
             self.reporter.error(
-                "E0411", f"{what} has no value for its input '{missing[0]}'", item.span
+                "E0411",
+                f"{what} has no value for its input '{missing[0]}'",
+                item.span,
+                f"wire one: from: {{{missing[0]}: ...}}",
             )
             raise SpecError(())
         return [wire[0] if wire else None for wire in wires]
@@ -310,6 +326,7 @@ class GraphBuilder:
         help_ = did_you_mean(kind, [*visible(), *_SPECIAL, *self.blocks])
         if kind in self.blocks:
             help_ = f"'{kind}' is a block; write use: {kind}"
+        help_ = help_ or "`specc ops` lists all layers"
         self.reporter.error("E0412", f"there is no layer '{kind}'", item.span, help_)
         raise SpecError(())
 
@@ -348,14 +365,17 @@ class GraphBuilder:
         self._call(shared, item, path, wires, scope)
 
     def _shared(self, item: Item, scope: Scope) -> None:
-        name = item.attributes.value if isinstance(item.attributes, Scalar) else None
+        if not isinstance(item.attributes, Scalar):
+            message = "layer takes the name of a layer, which is called again"
+            self.reporter.error("E0413", message, (item.attributes or item.kind).span)
+            raise SpecError(())
+        name = item.attributes.value
         shared = scope.layers.get(str(name))
         if shared is None:
-            span = (item.attributes or item.kind).span
             self.reporter.error(
                 "E0413",
                 f"there is no layer named '{name}'",
-                span,
+                item.span,
                 did_you_mean(str(name), scope.layers),
             )
             raise SpecError(())
@@ -536,8 +556,7 @@ class GraphBuilder:
             )
             raise SpecError(())
         for name, value in zip(names, values, strict=False):
-            assert item.outputs is not None
-            self.bind(name, value, item.outputs.span, scope)
+            self.bind(str(name.value), value, name.span, scope)
         named = item.name is not None
         if str(path) not in scope.values:
             scope.values[path] = values[0]
@@ -629,8 +648,9 @@ class GraphBuilder:
 
     def _repeat(self, item: Item, scope: Scope) -> None:
         body = item.attributes
-        if not isinstance(body, Mapping):
-            self.reporter.error("E0418", "repeat needs times and layers", item.span)
+        if not isinstance(body, Mapping) or body.get("layers") is None:
+            help_ = "repeat: {times: 2, layers: [...]}"
+            self.reporter.error("E0418", "repeat needs times and layers", item.span, help_)
             raise SpecError(())
         for key in (key for key, _ in body.entries):
             if key.value not in ("times", "index", "layers", "inputs", "outputs", "shared"):
@@ -665,8 +685,8 @@ class GraphBuilder:
             if len(graph.outputs) < len(ports) or len(current) != len(ports):
                 self.reporter.error(
                     "E0420",
-                    f"the body of repeat has {len(ports)} inputs but {len(graph.outputs)} outputs: each pass "
-                    "feeds the next by position",
+                    f"repeat feeds {len(ports)} input{'s' * (len(ports) != 1)} by position from one pass to "
+                    f"the next, but its body gives {len(graph.outputs)}",
                     item.span,
                 )
                 raise SpecError(())
@@ -681,10 +701,25 @@ class GraphBuilder:
             only = self._item(layers.items[0])
             if only is not None and only.kind.value == "use" and only.name is None:
                 name, block = self._block(only)
-                scope = Scope(environment)
-                arguments = self._arguments(only, block, name, scope)
-                return self._body(only, name, block, arguments, wires)
+                if self._is_block(body, only, name, block):
+                    scope = Scope(environment)
+                    arguments = self._arguments(only, block, name, scope)
+                    return self._body(only, name, block, arguments, wires)
         return self._body(item, "repeat", body, environment, wires)
+
+    def _is_block(self, body: Mapping, use: Item, name: str, block: Mapping) -> bool:
+        """Whether a body that uses a block gives it its own inputs, in order, and gives its outputs."""
+        inputs = self._input_names(body)
+        items = use.source.items if isinstance(use.source, Sequence) else (use.source,)
+        given = [each.value for each in items if isinstance(each, Scalar)]
+        outputs = body.get("outputs")
+        results = outputs.items if isinstance(outputs, Sequence) else (outputs,)
+        return (
+            len(self._input_names(block)) == len(inputs)
+            and (len(inputs) == 1 if use.source is None else given == inputs)
+            and use.outputs is None
+            and (outputs is None or [getattr(each, "value", None) for each in results] == [name])
+        )
 
     def _body(
         self,
@@ -788,6 +823,14 @@ class GraphBuilder:
         masks = tuple(m for wire in wires if (m := self.masks.get(id(wire))) is not None)
         hidden = [value for value in last.outputs if value.type.dtype == "bool" and value.internal]
         count = len(last.outputs) - len(hidden)
+        if not count:
+            self.reporter.error(
+                "E0429",
+                f"block '{last.name}' has no outputs",
+                item.span,
+                "name what it gives: outputs: [...]",
+            )
+            raise SpecError(())
         made = tuple(
             Value(
                 path if index == 0 else f"{path}.{value.name}",

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from specc.ir.dims import BATCH, product
+from specc.ir.dims import BATCH, Dim, format_shape, is_static, product
 from specc.ir.graph import Node
 from specc.ir.types import TensorType
-from specc.ops.base import Form, Op, Port, Sample, Site
+from specc.ops.attributes import Attribute, Integers
+from specc.ops.base import BadSample, Form, Op, OpProblem, Port, Sample, Site
 from specc.ops.gradients import GradientBuilder
 
 
 class Flatten(Op):
-    """All axes but the batch in one, in the order of the spec's layout. output: (batch, elements)."""
+    """All axes but the batch in one, in the order of the spec's layout: (batch, elements)."""
 
     kind = "flatten"
     family = "shapes"
@@ -63,4 +64,168 @@ class Transpose(Op):
         g.add(x, g.expression(f"{{0}}.transpose{inverse}", (dy,), x.type, f"d_{x.name}"))
 
 
-OPS = (Flatten, Transpose)
+class Reshape(Op):
+    """The same elements, in the order of the spec's layout, in another shape.
+
+    ``target_shape`` is without the batch; one size may be -1, which stands for what is left.
+    """
+
+    kind = "reshape"
+    family = "shapes"
+    ports = (Port("input", dtype="any"),)
+    mask = "stop"
+    attributes = (
+        Attribute(
+            "target_shape",
+            Integers(),
+            doc="Sizes of the axes after the batch, one of them -1 or none.",
+        ),
+    )
+    refused = {"shape": "write target_shape, without the batch"}
+    samples = (
+        Sample((TensorType("float", (BATCH, 4, 6)),), {"target_shape": [2, -1, 3]}),
+        Sample((TensorType("float", (BATCH, 3, 4, 2)),), {"target_shape": [24]}, "pytorch"),
+    )
+    bad = (
+        BadSample(
+            (TensorType("float", (BATCH, 4, 6)),),
+            {"target_shape": [5, 5]},
+            "24 elements do not fit",
+        ),
+        BadSample(
+            (TensorType("float", (BATCH, 4, 6)),), {"target_shape": [-1, 5]}, "do not divide"
+        ),
+        BadSample(
+            (TensorType("float", (BATCH, 4, 6)),), {"target_shape": [-1, -1]}, "one size may be -1"
+        ),
+    )
+
+    def infer(self, site: Site) -> TensorType:
+        target: tuple[Dim, ...] = site["target_shape"]
+        free = [index for index, size in enumerate(target) if size == -1]
+        if len(free) > 1 or any(
+            isinstance(size, int) and size < -1 or size == 0 for size in target
+        ):
+            raise OpProblem(
+                f"the sizes of target_shape {format_shape(target)} are positive, and one size may "
+                "be -1, to be computed",
+                attribute="target_shape",
+            )
+        total = product(site.input.shape[1:])
+        known = int(product(tuple(size for size in target if size != -1)))  # type: ignore[arg-type]
+        if free:
+            left = total // known
+            if left * known != total:
+                raise OpProblem(
+                    f"the {total} elements of the input {site.input} do not divide by {known}, "
+                    f"the product of the other sizes of {format_shape(target)}",
+                    attribute="target_shape",
+                )
+            target = (*target[: free[0]], left, *target[free[0] + 1 :])
+        elif known != total:
+            raise OpProblem(
+                f"the {total} elements of the input {site.input} do not fit {format_shape(target)}, "
+                f"which has {known}",
+                help="write -1 for one size to let it be computed",
+                attribute="target_shape",
+            )
+        return TensorType(site.input.dtype, (site.input.shape[0], *target))
+
+    def _sizes(self, node: Node, batch: str) -> str:
+        """The new sizes: -1 for the batch, or ``batch`` where -1 stands for another free size."""
+        inner = node.outputs[0].type.shape[1:]
+        first = "-1" if is_static(inner) else batch
+        return ", ".join([first, *(str(size) if isinstance(size, int) else "-1" for size in inner)])
+
+    def numpy(self, node: Node) -> Form:
+        return Form(f"{{input}}.reshape({self._sizes(node, '{input}.shape[0]')})")
+
+    def torch(self, node: Node) -> Form:
+        return Form(f"{{input}}.reshape({self._sizes(node, '{input}.shape[0]')})")
+
+    def tensorflow(self, node: Node) -> Form:
+        return Form(f"tf.reshape({{input}}, [{self._sizes(node, 'tf.shape({input})[0]')}])")
+
+    def gradient(self, node: Node, g: GradientBuilder) -> None:
+        (x,), (y,) = node.inputs, node.outputs
+        dy = g.of(y)
+        assert x is not None and dy is not None
+        g.add(x, g.expression("{0}.reshape({1}.shape)", (dy, x), x.type, f"d_{x.name}"))
+
+
+class Permute(Op):
+    """Reorders the axes after the batch, as Keras' layer does.
+
+    Output axis i is axis ``dims[i - 1]`` of the input. The batch is axis 0 and stays in front, so
+    that ``dims: [2, 1]`` exchanges the first two axes after it.
+    """
+
+    kind = "permute"
+    family = "shapes"
+    ports = (Port("input", dtype="any"),)
+    mask = "stop"
+    attributes = (
+        Attribute(
+            "dims",
+            Integers(minimum=1),
+            doc="The order of the axes, counted from 1 after the batch.",
+        ),
+    )
+    samples = (
+        Sample((TensorType("float", (BATCH, 4, 6)),), {"dims": [2, 1]}),
+        Sample((TensorType("float", (BATCH, 3, 4, 2)),), {"dims": [2, 3, 1]}, "pytorch"),
+    )
+    bad = (
+        BadSample((TensorType("float", (BATCH, 4, 6)),), {"dims": [1, 1]}, "each of 1 to 2 once"),
+        BadSample(
+            (TensorType("float", (BATCH, 4, 6)),),
+            {"dims": [0, 2, 1]},
+            "0 is not a positive integer",
+        ),
+    )
+
+    def infer(self, site: Site) -> TensorType:
+        wanted = list(range(1, site.input.rank))
+        if sorted(site["dims"]) != wanted:
+            raise OpProblem(
+                f"dims lists each of 1 to {len(wanted)} once, the axes of {site.input} after the "
+                f"batch; these are {list(site['dims'])}",
+                attribute="dims",
+            )
+        return site.input.permuted((0, *site["dims"]))
+
+    def numpy(self, node: Node) -> Form:
+        return Form(f"{{input}}.transpose({', '.join(map(str, (0, *node['dims'])))})")
+
+    def torch(self, node: Node) -> Form:
+        return Form(f"{{input}}.permute({', '.join(map(str, (0, *node['dims'])))})")
+
+    def tensorflow(self, node: Node) -> Form:
+        return Form(f"tf.transpose({{input}}, {[0, *node['dims']]})")
+
+    def gradient(self, node: Node, g: GradientBuilder) -> None:
+        (x,), (y,) = node.inputs, node.outputs
+        dy = g.of(y)
+        assert x is not None and dy is not None
+        order = (0, *node["dims"])
+        inverse = tuple(sorted(range(len(order)), key=order.__getitem__))
+        g.add(x, g.expression(f"{{0}}.transpose{inverse}", (dy,), x.type, f"d_{x.name}"))
+
+
+def existing_axis(site: Site, name: str = "axis") -> int:
+    """The attribute as an index from 0; an axis that is not there, or the batch, is refused."""
+    axis, rank = site[name], site.input.rank
+    if not -rank <= axis < rank:
+        raise OpProblem(
+            f"axis {axis} does not exist: the input {site.input} has {rank} axes, counting the "
+            "batch as 0",
+            attribute=name,
+        )
+    if axis % rank == 0:
+        raise OpProblem(
+            f"axis {axis} is the batch; the samples of a batch stay apart", attribute=name
+        )
+    return int(axis % rank)
+
+
+OPS = (Flatten, Transpose, Reshape, Permute)
