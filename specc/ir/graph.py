@@ -40,8 +40,8 @@ class Initializer:
 class Parameter:
     """A trained array or a running statistic of a layer, in the neutral layout.
 
-    ``fan_in`` and ``fan_out`` scale its initial values; ``zero_row`` is a row that starts at 0; ``l1`` and ``l2``
-    are its penalties.
+    ``fan_in`` and ``fan_out`` scale its initial values; ``zero_row`` is a row that starts at 0;
+    ``l1`` and ``l2`` are its penalties.
     """
 
     name: str

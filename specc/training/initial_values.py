@@ -44,7 +44,11 @@ def emit_initial_parameters(parameters: Iterable[tuple[str, Parameter]]) -> tupl
         row = INITIALIZERS[parameter.initializer.kind]
         choice = (parameter.initializer.attributes, parameter.fan_in, parameter.fan_out)
         names.add(row.call(*choice)[0])
-        entries.append(Entry(tuple(path.split(".")), parameter.shape, row.source(*choice)))
+        draw = row.source(*choice)
+        if parameter.zero_row is not None:
+            names.add("with_zero_row")
+            draw = f"with_zero_row({draw}, {parameter.zero_row})"
+        entries.append(Entry(tuple(path.split(".")), parameter.shape, draw))
     lines = [
         "def initial_parameters(seed: int = SEED) -> dict[str, np.ndarray]:",
         '"""Float64 values at the start: each tensor derives from (seed, path, shape) alone."""',
