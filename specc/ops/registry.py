@@ -10,10 +10,13 @@ from specc.ops.base import Op
 FAMILIES = (
     "activations",
     "arithmetic",
+    "batch_normalization",
     "convolution",
     "dense",
     "dropout",
     "embedding",
+    "global_pooling",
+    "joining",
     "losses",
     "normalization",
     "pooling",
