@@ -122,6 +122,7 @@ def without_annotations(text: str) -> str:
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef):
             arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+            arguments += [each for each in (node.args.vararg, node.args.kwarg) if each is not None]
             for each in arguments:
                 if each.annotation is not None and each.annotation.end_lineno is not None:
                     start = starts[each.lineno - 1] + each.col_offset + len(each.arg.encode())

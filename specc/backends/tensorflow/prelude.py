@@ -75,7 +75,7 @@ def build(seed: int = SEED, dtype: str = DTYPE, device: str | None = None) -> Mo
             )
     finally:
         keras.config.set_dtype_policy(policy)
-    model.seed = seed
+    model.seed, model.device = seed, device
     set_parameters(model, initial_parameters(seed))
     for path, layer in layers_of(model):  #: random
         if isinstance(layer, Dropout):  #: random
@@ -115,7 +115,8 @@ def infer(model: keras.Model, inputs: Tensors) -> Tensors:
 def predict(model: keras.Model, inputs: Arrays, batch_size: int | None = None) -> Arrays:
     """{output: array} in inference mode."""
     x = to_tensors(model, inputs, INPUTS)
-    batches = [infer(model, rows_of(x, rows)) for rows in slices(x, batch_size or 2**62)]
+    with tf.device(model.device):
+        batches = [infer(model, rows_of(x, rows)) for rows in slices(x, batch_size or 2**62)]
     return {name: np.concatenate([batch[name] for batch in batches]) for name in OUTPUTS}
 
 
@@ -140,7 +141,8 @@ def trace(
     kept = [(v, v.value.numpy()) for v in model.non_trainable_variables]  #: statistics
     RECORD = []
     try:
-        outputs = to_outputs(apply(model, to_tensors(model, inputs, INPUTS), step, training))
+        with tf.device(model.device):
+            outputs = to_outputs(apply(model, to_tensors(model, inputs, INPUTS), step, training))
         calls = RECORD
     finally:
         RECORD = None
@@ -166,7 +168,8 @@ def loss_and_gradients(
     trainer = Trainer(model)
     kept = [(v, v.value.numpy()) for v in model.non_trainable_variables]  #: statistics
     x, y, *weights = trainer.batch(inputs, targets, sample_weights)
-    loss, _, gradients = trainer.differentiate(x, y, step, *weights)
+    with tf.device(model.device):
+        loss, _, gradients = trainer.differentiate(x, y, step, *weights)
     for variable, value in kept:  #: statistics
         variable.assign(value)  #: statistics
     return float(loss), {
@@ -183,16 +186,23 @@ class Trainer:
         trained = {p: each.value for p, each in variables_of(model).items() if each.trainable}
         self.paths, self.parameters = list(trained), list(trained.values())
         self.optimizer = Optimizer(self.parameters)
-        # One graph for batches of every size and all steps, and one for weighted samples.
-        scalars = self.optimizer.scalars(0, self.rate)
-        signature = [
+        self.signature: list[Any] = [
             {n: tf.TensorSpec(shape, type_of(n, model.dtype)) for n, shape in shapes.items()}
             for shapes in (INPUTS, TARGETS)
         ]
-        signature += [tf.TensorSpec((), "int64"), tf.TensorSpec(len(scalars), model.dtype)]
-        weighted = [*signature, tf.TensorSpec(None, model.dtype)]
-        self.graphs = [tf.function(self.update, s, autograph=False) for s in (signature, weighted)]
-        self.score = tf.function(self.loss_of, signature[:2], autograph=False)
+        scalars = len(self.optimizer.scalars(0, self.rate))
+        for shape, dtype in (((), "int64"), (scalars, model.dtype), (None, model.dtype)):
+            self.signature.append(tf.TensorSpec(shape, dtype))
+        self.graphs: dict[tuple[str, int], Any] = {}
+
+    def compiled(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Calls a function as a graph, traced once for batches of every size and all steps."""
+        key = function.__name__, len(arguments)
+        with tf.device(self.model.device):
+            if key not in self.graphs:
+                traced = tf.function(function, autograph=False)
+                self.graphs[key] = traced.get_concrete_function(*self.signature[: len(arguments)])
+            return self.graphs[key](*arguments)
 
     def batch(self, inputs: Arrays, targets: Arrays, sample_weights: Any = None) -> list[Any]:
         """A batch of arrays as tensors: inputs, targets and, where there are any, weights."""
@@ -213,28 +223,35 @@ class Trainer:
         return loss, raw, [tf.convert_to_tensor(gradient) for gradient in gradients]
 
     def update(
-        self, inputs: Any, targets: Any, step: Any, scalars: Any, weights: Any = None
+        self, inputs: Any, targets: Any, step: Any, scalars: Any, *weights: Any
     ) -> tuple[Any, ...]:
-        """What a step computes; traced once."""
-        loss, raw, gradients = self.differentiate(inputs, targets, step, weights)
+        """One step on a batch: its loss, and the sums for its epoch."""
+        loss, raw, gradients = self.differentiate(inputs, targets, step, *weights)
         gradients = clip_gradients(gradients)  #: clip
         self.optimizer.update(gradients, tuple(tf.unstack(scalars)))
-        return loss, raw
+        return loss, batch_sums(loss, raw, targets)
 
-    def advance(self, inputs: Any, targets: Any, *weights: Any) -> tuple[Any, ...]:
-        """One step on a batch of tensors: (loss, what the model returned before it)."""
-        # Rates and bias corrections come from the host in double precision.
+    def score(self, inputs: Any, targets: Any) -> Tensors:
+        """The sums of a batch in inference mode."""
+        raw = apply(self.model, inputs)
+        return batch_sums(total_loss(self.model, raw, targets), raw, targets)
+
+    def advance(self, batch: list[Any]) -> tuple[Any, ...]:
+        """One step on a batch of tensors: what update() gives."""
+        # Rates and bias corrections come from the host, in double precision.
         scalars = tf.constant(self.optimizer.scalars(self.steps, self.rate), self.model.dtype)
-        step = tf.constant(self.steps, tf.int64)
-        loss, raw = self.graphs[len(weights)](inputs, targets, step, scalars, *weights)
+        x, y, *weights = batch
+        found = self.compiled(
+            self.update, x, y, tf.constant(self.steps, tf.int64), scalars, *weights
+        )
         self.steps += 1
-        return loss, raw
+        return found
 
     def step(
         self, inputs: Arrays, targets: Arrays, sample_weights: np.ndarray | None = None
     ) -> tf.Tensor:
         """One optimizer step on a batch; its loss, still on the device."""
-        return self.advance(*self.batch(inputs, targets, sample_weights))[0]
+        return self.advance(self.batch(inputs, targets, sample_weights))[0]
 
     def fit(
         self,
@@ -257,9 +274,8 @@ class Trainer:
             totals: dict[str, Any] = {}
             for start in range(self.steps % per_epoch * batch_size, count, batch_size):
                 rows = order[start : start + batch_size]
-                batch, expected = gather(x, rows), gather(y, rows)
-                loss, raw = self.advance(batch, expected)
-                add_batch(totals, loss, raw, expected)
+                loss, sums = self.advance([gather(x, rows), gather(y, rows)])
+                add_batch(totals, sums, len(rows))
                 if on_step is not None:
                     on_step(step=self.steps - 1, epoch=epoch, loss=loss)
             logs = means(totals)
@@ -272,11 +288,6 @@ class Trainer:
                 on_epoch(epoch=epoch, logs=logs)
         return history
 
-    def loss_of(self, inputs: Any, targets: Any) -> tuple[Any, ...]:
-        """(loss, what the model returned) in inference mode."""
-        raw = apply(self.model, inputs)
-        return total_loss(self.model, raw, targets), raw
-
     def evaluate(
         self, inputs: Arrays, targets: Arrays, batch_size: int = BATCH_SIZE
     ) -> dict[str, float]:
@@ -284,9 +295,8 @@ class Trainer:
         x, y = self.batch(inputs, targets)
         totals: dict[str, Any] = {}
         for rows in slices(x, batch_size):
-            expected = rows_of(y, rows)
-            loss, raw = self.score(rows_of(x, rows), expected)
-            add_batch(totals, loss, raw, expected)
+            sums = self.compiled(self.score, rows_of(x, rows), rows_of(y, rows))
+            add_batch(totals, sums, rows.stop - rows.start)
         return means(totals)
 
     def slots(self) -> dict[str, tf.Variable]:
@@ -315,7 +325,6 @@ def gather(tensors: Tensors, rows: np.ndarray) -> Tensors:
     return {name: tf.gather(tensor, rows) for name, tensor in tensors.items()}
 
 
-@tf.function(autograph=False, reduce_retracing=True)
 def batch_sums(loss: tf.Tensor, raw: Any, targets: Tensors) -> Tensors:
     """A batch's loss and metrics, times its size."""
     values = {"loss": loss, **metric_values(raw, targets)}
@@ -323,8 +332,7 @@ def batch_sums(loss: tf.Tensor, raw: Any, targets: Tensors) -> Tensors:
     return {name: size * tf.reduce_mean(value) for name, value in values.items()}
 
 
-def add_batch(totals: dict[str, Any], loss: Any, raw: Any, targets: Any) -> None:
-    """Adds a batch's loss and metrics to the sums of its epoch, weighted by its size."""
-    for name, value in batch_sums(loss, raw, targets).items():
+def add_batch(totals: dict[str, Any], sums: Tensors, size: int) -> None:
+    """Adds a batch of ``size`` rows to the sums of its epoch."""
+    for name, value in {**sums, "count": size}.items():
         totals[name] = totals.get(name, 0.0) + value
-    totals["count"] = totals.get("count", 0) + len(next(iter(targets.values())))
