@@ -70,11 +70,13 @@ CODES: dict[str, str] = {
     "E0420": "a repeat whose outputs cannot feed its inputs",
     "E0421": "a block that uses itself",
     "E0422": "a spec without layers",
+    "E0423": "a spec without inputs",
     "E0424": "an unknown section",
     "E0425": "a spec of no known version",
     "E0426": "a section that is not a mapping",
     "E0427": "an input without a shape",
     "E0428": "a size that is no size",
+    "E0429": "a block that gives nothing",
     # Attributes
     "E0501": "an unknown attribute",
     "E0502": "an attribute without a value",
@@ -242,4 +244,6 @@ def did_you_mean(name: str, candidates: Iterable[str]) -> str:
     match = nearest(name, choices)
     if match is not None:
         return f"did you mean '{match}'?"
+    if len(choices) == 1:
+        return f"the only choice is '{choices[0]}'"
     return f"choose one of {', '.join(choices)}" if 0 < len(choices) <= 12 else ""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from specc.diagnostics import Diagnostic, Span, SpecError, did_you_mean
+from specc.diagnostics import Diagnostic, Span, SpecError, did_you_mean, nearest
 from specc.frontend.configure import Reporter, plain
 from specc.frontend.layers import GraphBuilder, Scope
+from specc.frontend.training import KEYS as TRAINING_KEYS
 from specc.frontend.training import TrainingBuilder
 from specc.frontend.tree import Mapping, Scalar, Sequence, Tree
 from specc.ir.dims import BATCH, Dim, symbol
@@ -33,6 +34,12 @@ SECTIONS = {
     "training": "loss, optimizer, metrics, epochs",
     "data": "where examples come from",
 }
+_EXAMPLES = {
+    "parameters": "parameters: {width: 64}",
+    "inputs": "inputs: {image: {shape: [28, 28, 1]}}",
+    "targets": "targets: {label: {shape: [], dtype: int}}",
+    "blocks": "blocks: {tower: {inputs: [x], layers: [{dense: 32}]}}",
+}
 _SETTINGS = (
     Attribute("conventions", Choice(("keras", "pytorch")), "keras"),
     Attribute(
@@ -51,8 +58,8 @@ def build_program(tree: Mapping, origin: str = "") -> tuple[Program, tuple[Diagn
     builder = ProgramBuilder(tree, origin)
     program = builder.build()
     if program is None or builder.reporter.failed:
-        raise SpecError(builder.reporter.diagnostics)
-    return program, tuple(builder.reporter.diagnostics)
+        raise SpecError(builder.reporter.in_order(tree.span))
+    return program, builder.reporter.in_order(tree.span)
 
 
 class ProgramBuilder:
@@ -71,7 +78,7 @@ class ProgramBuilder:
         self.graphs = GraphBuilder(self.reporter, conventions, self.settings["layout"], blocks)
         scope = Scope(self.environment)
         inputs = self._declared("inputs", scope)
-        scope.previous = tuple(inputs) if len(inputs) == 1 else ()
+        scope.previous = self._first(scope)
         target_scope = Scope(self.environment)
         targets = self._declared("targets", target_scope)
         self.graphs.declarations(self.tree.get("shared"), scope)
@@ -130,17 +137,27 @@ class ProgramBuilder:
                 found.setdefault(id(inner.span.source), inner.span)
         return list(found.values())
 
+    def _first(self, scope: Scope) -> tuple[Value | None, ...]:
+        """What the first layer takes: the only input, which is None if it is wrong."""
+        tree = self.tree.get("inputs")
+        if tree is None:
+            message = "the spec has no inputs"
+            self.reporter.error("E0423", message, self.tree.span, f"e.g. {_EXAMPLES['inputs']}")
+        if not isinstance(tree, Mapping):
+            return (None,)
+        return tuple(scope.values.values()) if len(tree.entries) == 1 else ()
+
     # Sections
 
     def _sections(self) -> None:
         for key, _ in self.tree.entries:
             if key.value not in SECTIONS:
-                self.reporter.error(
-                    "E0424",
-                    f"a spec has no section '{key.value}'",
-                    key.span,
-                    did_you_mean(str(key.value), SECTIONS),
-                )
+                help_ = did_you_mean(str(key.value), SECTIONS)
+                part = nearest(str(key.value), TRAINING_KEYS)
+                if not help_ and part is not None:
+                    help_ = f"'{part}' belongs into the section training"
+                message = f"a spec has no section '{key.value}'"
+                self.reporter.error("E0424", message, key.span, help_)
         version = self.tree.get("specc")
         if version is None:
             self.reporter.error(
@@ -151,7 +168,10 @@ class ProgramBuilder:
             )
         elif not isinstance(version, Scalar) or version.value != 1:
             self.reporter.error(
-                "E0425", "this version of specc reads specs of version 1", version.span, "specc: 1"
+                "E0425",
+                "this version of specc reads specs of version 1",
+                version.span,
+                "write specc: 1",
             )
         name = self.tree.get("name")
         if name is not None and not (
@@ -171,9 +191,8 @@ class ProgramBuilder:
         if tree is None:
             return ()
         if not isinstance(tree, Mapping):
-            self.reporter.error(
-                "E0426", f"{key} is a mapping from names", tree.span, f"{SECTIONS[key]}"
-            )
+            message = f"{key} is a mapping, one entry for each name"
+            self.reporter.error("E0426", message, tree.span, f"e.g. {_EXAMPLES[key]}")
             return ()
         return tree.entries
 
@@ -221,7 +240,8 @@ class ProgramBuilder:
                             did_you_mean(str(inner.value), choices),
                         )
             else:
-                self.reporter.error("E0426", "a block is a mapping with layers", tree.span)
+                help_ = f"e.g. {_EXAMPLES['blocks']}"
+                self.reporter.error("E0426", "a block is a mapping with layers", tree.span, help_)
         return blocks
 
     def _declared(self, section: str, scope: Scope) -> list[Value]:
@@ -229,7 +249,7 @@ class ProgramBuilder:
         for key, tree in self._mapping(section):
             try:
                 self.graphs.check_name(str(key.value), key.span)
-                kind = self._type(tree)
+                kind = self._type(tree, "a target" if section == "targets" else "an input")
             except SpecError as error:
                 self.reporter.extend(error)
                 scope.values[str(key.value)] = None
@@ -239,7 +259,7 @@ class ProgramBuilder:
             values.append(value)
         return values
 
-    def _type(self, tree: Tree) -> TensorType:
+    def _type(self, tree: Tree, what: str) -> TensorType:
         if not isinstance(tree, Mapping):
             tree = Mapping(((Scalar("shape", tree.span), tree),), tree.span)
         shape, dtype = tree.get("shape"), tree.get("dtype")
@@ -247,7 +267,7 @@ class ProgramBuilder:
             if key.value not in ("shape", "dtype"):
                 help_ = did_you_mean(str(key.value), ("shape", "dtype"))
                 self.reporter.error(
-                    "E0501", f"an input has no attribute '{key.value}'", key.span, help_
+                    "E0501", f"{what} has no attribute '{key.value}'", key.span, help_
                 )
         name = plain(dtype, self.environment) if dtype is not None else "float"
         if name not in DTYPES:
@@ -260,9 +280,9 @@ class ProgramBuilder:
             place = (shape or tree).span
             self.reporter.error(
                 "E0427",
-                "an input needs a shape, a list without the batch",
+                f"{what} needs a shape, a list without the batch",
                 place,
-                "shape: [28, 28, 1]",
+                f"e.g. {_EXAMPLES['inputs' if what == 'an input' else 'targets']}",
             )
             raise SpecError(())
         return TensorType(str(name), (BATCH, *(self._dim(each) for each in shape.items)))
@@ -307,7 +327,8 @@ class ProgramBuilder:
         if tree is None:
             return None
         if not isinstance(tree, Mapping):
-            self.reporter.error("E0426", "data is a mapping", tree.span, SECTIONS["data"])
+            help_ = "e.g. data: {source: npz, path: digits.npz, inputs: {image: x}}"
+            self.reporter.error("E0426", "data is a mapping", tree.span, help_)
             return None
         try:
             section = placed(plain(tree, self.environment), tree)

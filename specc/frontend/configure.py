@@ -1,4 +1,4 @@
-"""From a piece of the located tree to checked attribute values, for layers and for every registry alike."""
+"""From a piece of the located tree to checked attribute values: layers and registries alike."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping as Dict
 from dataclasses import dataclass, field
 from typing import Any
 
-from specc.diagnostics import Diagnostic, Note, SpecError, Span, did_you_mean
+from specc.diagnostics import Diagnostic, Note, Span, SpecError, did_you_mean
 from specc.frontend.expressions import Expression, evaluate
 from specc.frontend.tree import Mapping, Scalar, Sequence, Tree
 from specc.ir.graph import Configured
@@ -26,13 +26,13 @@ class Reporter:
         code: str,
         message: str,
         span: Span | None,
-        help: str = "",
+        help_: str = "",
         notes: tuple[Note, ...] = (),
     ) -> None:
-        self._add(Diagnostic(code, message, span, (*notes, *self.uses), help))
+        self._add(Diagnostic(code, message, span, (*notes, *self.uses), help_))
 
-    def warning(self, code: str, message: str, span: Span | None, help: str = "") -> None:
-        self._add(Diagnostic(code, message, span, tuple(self.uses), help, "warning"))
+    def warning(self, code: str, message: str, span: Span | None) -> None:
+        self._add(Diagnostic(code, message, span, tuple(self.uses), severity="warning"))
 
     def extend(self, error: SpecError) -> None:
         for diagnostic in error.diagnostics:
@@ -45,6 +45,15 @@ class Reporter:
             for d in self.diagnostics
         ):
             self.diagnostics.append(diagnostic)
+
+    def in_order(self, main: Span) -> tuple[Diagnostic, ...]:
+        """All diagnostics from top to bottom, those of the main file first."""
+
+        def place(diagnostic: Diagnostic) -> tuple[bool, str, int]:
+            span = diagnostic.span or main
+            return span.source is not main.source, span.source.name, span.start
+
+        return tuple(sorted(self.diagnostics, key=place))
 
     @property
     def failed(self) -> bool:
@@ -82,7 +91,7 @@ class Configurator:
         place: Span,
         refused: Dict[str, str] | None = None,
     ) -> dict[str, Any] | None:
-        """Every declared attribute with its value or default; None when something is wrong (and reported)."""
+        """Every declared attribute with its value or default; None when one is wrong (reported)."""
         given = self._entries(declared, tree, what, place)
         if given is None:
             return None
@@ -115,7 +124,7 @@ class Configurator:
             if attribute.required:
                 self.reporter.error(
                     "E0502",
-                    f"{what} needs '{attribute.name}': {attribute.doc[:1].lower()}{attribute.doc[1:]}",
+                    f"{what} needs '{attribute.name}': {_lowered(attribute.doc)}",
                     place,
                     f"add {attribute.name}, {attribute.kind.wants()}",
                 )
@@ -125,7 +134,7 @@ class Configurator:
         return {a.name: values[a.name] for a in declared} if good else None
 
     def reference(self, tree: Tree, kind: Reference, environment: Environment) -> Configured | None:
-        """A choice from a registry: ``adam`` or ``{adam: {learning_rate: 0.1}}``. None when wrong."""
+        """A choice from a registry: ``adam``, ``{adam: {learning_rate: 0.1}}``. None when wrong."""
         registry = kind.registry()
         if isinstance(tree, Scalar):
             name, inner = plain(tree, environment), None
@@ -230,3 +239,8 @@ class Configurator:
         }
         complete = getattr(chosen, "complete", None)
         return Configured(name, complete(values) if complete else values)
+
+
+def _lowered(doc: str) -> str:
+    """A sentence as the end of another one."""
+    return f"{doc[:1].lower()}{doc[1:].rstrip('.')}"

@@ -6,14 +6,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from specc.diagnostics import Note, SpecError, Span, did_you_mean, nearest
+from specc.diagnostics import Note, Span, SpecError, did_you_mean, nearest
 from specc.frontend.configure import Configurator, Environment, Reporter, plain
 from specc.frontend.tree import Mapping, Scalar, Sequence, Tree
 from specc.ir.graph import Configured, Graph, Node, Parameter, Value
 from specc.ir.types import TensorType
 from specc.ops.base import Op, OpProblem, Port, Site
 from specc.ops.options import ACTIVATION
-from specc.ops.registry import OPS, find, visible
+from specc.ops.registry import find, visible
 
 MAX_REPEAT = 10_000
 _RESERVED = ("name", "from", "outputs")
@@ -22,7 +22,7 @@ _SPECIAL = ("use", "repeat", "layer")
 
 @dataclass
 class Scope:
-    """The names of one graph while it is built. A value of None stands for one whose layer is wrong."""
+    """The names of one graph while it is built. A value of None is one whose layer is wrong."""
 
     environment: Environment
     values: dict[str, Value | None] = field(default_factory=dict)
@@ -36,7 +36,7 @@ class Scope:
 
 @dataclass
 class SharedLayer:
-    """A layer that may be called several times: its op, its attributes, and its parameters once known."""
+    """A layer that may be called several times; its parameters are known from the first call."""
 
     name: str
     op: Op
@@ -66,7 +66,7 @@ class Item:
 
 
 class GraphBuilder:
-    """Builds graphs. ``masks`` maps the id of a value to the mask of its padded steps (keras convention)."""
+    """Builds graphs. ``masks`` (keras) maps the id of a value to the mask of its padded steps."""
 
     def __init__(
         self, reporter: Reporter, conventions: str, layout: str, blocks: dict[str, Mapping]
@@ -130,7 +130,7 @@ class GraphBuilder:
         if name is not None and not (isinstance(name, Scalar) and isinstance(name.value, str)):
             self.reporter.error("E0403", "a layer's name is a word", name.span)
             name = None
-        return Item(kind, attributes, name, tree.get("from"), tree.get("outputs"), tree.get("with"))  # type: ignore[arg-type]
+        return Item(kind, attributes, name, tree.get("from"), tree.get("outputs"), tree.get("with"))
 
     def _layer(self, item: Item, scope: Scope) -> None:
         kind = str(item.kind.value)
@@ -144,7 +144,7 @@ class GraphBuilder:
             self._op(item, scope)
 
     def _poison(self, item: Item, scope: Scope) -> None:
-        """Names of a wrong layer are known but valueless: what depends on them is not reported again."""
+        """Names of a wrong layer stay known, so that what depends on them is not reported again."""
         names = [str(each.value) for each in self._output_names(item)]
         names.append(str(item.name.value) if item.name else self._default_path(item, scope))
         for name in names:
@@ -228,7 +228,7 @@ class GraphBuilder:
     def _wires(
         self, item: Item, ports: tuple[Port, ...], scope: Scope, what: str
     ) -> list[Value | None]:
-        """The inputs by port. Raises SpecError(()) without a message when one of them is wrong already."""
+        """The inputs by port. Raises SpecError(()), empty, when one of them is wrong already."""
         if item.source is None:
             if len(scope.previous) != 1:
                 count = "no" if not scope.previous else str(len(scope.previous))
@@ -257,19 +257,14 @@ class GraphBuilder:
             raise SpecError(())
         return self._assign(item, ports, given, what)
 
-    def _port_names(
-        self, key: Scalar, tree: Tree, ports: tuple[Port, ...], what: str
-    ) -> list[str]:
+    def _port_names(self, key: Scalar, tree: Tree, ports: tuple[Port, ...], what: str) -> list[str]:
         """The port of each value that is wired under ``key``, a port or a group of ports."""
         name, count = str(key.value), len(tree.items) if isinstance(tree, Sequence) else 1
         members = [port.name for port in ports if name in (port.name, port.group)]
         if not members:
             names = [port.name for port in ports] + [port.group for port in ports if port.group]
             self.reporter.error(
-                "E0409",
-                f"{what} has no input '{key.value}'",
-                key.span,
-                did_you_mean(name, names),
+                "E0409", f"{what} has no input '{key.value}'", key.span, did_you_mean(name, names)
             )
             raise SpecError(())
         if any(port.many for port in ports):
@@ -278,7 +273,7 @@ class GraphBuilder:
             listed = f" ({', '.join(members)})" if len(members) > 1 else ""
             self.reporter.error(
                 "E0410",
-                f"'{name}' of {what} takes {len(members)} value{'s' * (len(members) != 1)}{listed}, "
+                f"'{name}' of {what} takes {_count(len(members), 'value')}{listed}, "
                 f"but {count} {'is' if count == 1 else 'are'} wired in",
                 tree.span,
             )
@@ -299,7 +294,7 @@ class GraphBuilder:
             if index >= len(ports):
                 self.reporter.error(
                     "E0410",
-                    f"{what} takes {len(ports)} input{'s' * (len(ports) != 1)}, but {len(given)} are wired in",
+                    f"{what} takes {_count(len(ports), 'input')}, but {len(given)} are wired in",
                     (item.source or item.kind).span,
                     "add or concatenate them first" if len(ports) == 1 else "",
                 )
@@ -451,8 +446,8 @@ class GraphBuilder:
         if layer.calls and [p.shape for p in parameters] != [p.shape for p in layer.parameters]:
             self.reporter.error(
                 "E0604",
-                f"layer '{layer.name}' cannot be shared between inputs {layer.input} and {site.input}: "
-                "its parameters would have other shapes",
+                f"layer '{layer.name}' cannot be shared between inputs {layer.input} and "
+                f"{site.input}: its parameters would have other shapes",
                 item.span,
                 notes=(Note(f"'{layer.name}' is declared here", layer.span),),
             )
@@ -474,8 +469,8 @@ class GraphBuilder:
             if port.dtype == "float" and value.type.dtype == "int":
                 hint = "integers go through an embedding or one_hot first"
             raise OpProblem(
-                f"{op.kind} takes {port.dtype} values at its input '{port.name}', but '{value.name}' "
-                f"is {value.type}",
+                f"{op.kind} takes {port.dtype} values at its input '{port.name}', but "
+                f"'{value.name}' is {value.type}",
                 help=hint,
                 port=port.name,
                 code="E0602",
@@ -499,7 +494,7 @@ class GraphBuilder:
     # Masks
 
     def _wire_mask(self, op: Op, wires: list[Value | None], site: Site) -> None:
-        """Keras convention: the mask of a layer's input goes into its port ``mask``, unless one is wired."""
+        """Keras: the mask of a layer's input goes into its port ``mask``, unless one is wired."""
         index = next((i for i, port in enumerate(op.ports) if port.name == "mask"), None)
         if self.conventions == "keras" and index is not None and wires[index] is None:
             wires[index] = self.masks.get(id(wires[op.masked_port(site)]))
@@ -550,7 +545,7 @@ class GraphBuilder:
             assert item.outputs is not None
             self.reporter.error(
                 "E0414",
-                f"{item.kind.value} has {len(values)} output{'s' * (len(values) != 1)}, "
+                f"{item.kind.value} has {_count(len(values), 'output')}, "
                 f"but {len(names)} names are given",
                 item.outputs.span,
             )
@@ -685,8 +680,8 @@ class GraphBuilder:
             if len(graph.outputs) < len(ports) or len(current) != len(ports):
                 self.reporter.error(
                     "E0420",
-                    f"repeat feeds {len(ports)} input{'s' * (len(ports) != 1)} by position from one pass to "
-                    f"the next, but its body gives {len(graph.outputs)}",
+                    f"repeat feeds {_count(len(ports), 'input')} by position from one pass to the "
+                    f"next, but its body gives {len(graph.outputs)}",
                     item.span,
                 )
                 raise SpecError(())
@@ -708,7 +703,7 @@ class GraphBuilder:
         return self._body(item, "repeat", body, environment, wires)
 
     def _is_block(self, body: Mapping, use: Item, name: str, block: Mapping) -> bool:
-        """Whether a body that uses a block gives it its own inputs, in order, and gives its outputs."""
+        """Whether a body that uses a block hands it its inputs as they are, and out its outputs."""
         inputs = self._input_names(body)
         items = use.source.items if isinstance(use.source, Sequence) else (use.source,)
         given = [each.value for each in items if isinstance(each, Scalar)]
@@ -862,3 +857,8 @@ class GraphBuilder:
             self.reporter.warning(
                 "W1001", f"the {what} '{name}' is never used", scope.spans.get(name) or value.span
             )
+
+
+def _count(number: int, noun: str) -> str:
+    """A number of things: ``2 inputs``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -41,7 +41,8 @@ TRAINING = (
     Attribute("batch_size", Integer(1), 32, "Samples in a step."),
     Attribute("shuffle", Boolean(), True, "Whether each epoch has its own order."),
 )
-_KEYS = ("loss", "optimizer", "metrics", "clip", *(attribute.name for attribute in TRAINING))
+KEYS = ("loss", "optimizer", "metrics", "clip", *(attribute.name for attribute in TRAINING))
+_EXAMPLE = "mean_squared_error: {prediction: y, target: t}"
 _LOSS_WEIGHT = Attribute("weight", Number(0), 1.0, "Factor of this loss in the total.")
 
 
@@ -64,17 +65,20 @@ class TrainingBuilder:
         if tree is None:
             return None
         if not isinstance(tree, Mapping):
-            self.reporter.error("E0426", "training is a mapping", tree.span, ", ".join(_KEYS))
+            self.reporter.error("E0426", "training is a mapping", tree.span, ", ".join(KEYS))
             return None
         for key, _ in tree.entries:
-            if key.value not in _KEYS:
-                help_ = did_you_mean(str(key.value), _KEYS)
+            if key.value not in KEYS:
+                help_ = did_you_mean(str(key.value), KEYS)
                 self.reporter.error("E0701", f"training has no '{key.value}'", key.span, help_)
         losses = [self._loss(each) for each in _items(tree.get("loss"))]
         if not losses:
             place = tree.key("loss")
             self.reporter.error(
-                "E0702", "training needs a loss", place.span if place else tree.span
+                "E0702",
+                "training needs a loss",
+                place.span if place else tree.span,
+                f"e.g. loss: {{{_EXAMPLE}}}",
             )
         optimizer = self._configured(tree.get("optimizer"), OPTIMIZER, "adam")
         clip = [self._configured(each, CLIPPING, "") for each in _clips(tree.get("clip"))]
@@ -113,21 +117,27 @@ class TrainingBuilder:
     def _loss(self, tree: Tree) -> Loss | None:
         from specc.ops.losses import LOSSES
 
-        if not isinstance(tree, Mapping) or len(tree.entries) != 1:
-            example = "e.g. mean_squared_error: {prediction: y, target: t}"
-            self.reporter.error("E0703", "a loss names what it compares", tree.span, example)
-            return None
-        (key, inner) = tree.entries[0]
         table: dict[str, Op] = {
             name: op for op in LOSSES.values() for name in (op.kind, *op.aliases)
         }
+        if not isinstance(tree, Mapping) or len(tree.entries) != 1:
+            message, place, help_ = "a loss names what it compares", tree.span, f"e.g. {_EXAMPLE}"
+            for key, _ in tree.entries[1:] if isinstance(tree, Mapping) else ():
+                message, place = (
+                    f"a loss has one kind, and '{key.value}' is not part of it",
+                    key.span,
+                )
+                help_ = "several losses are a list; attributes go inside the braces of their loss"
+            self.reporter.error("E0703", message, place, help_)
+            return None
+        (key, inner) = tree.entries[0]
         if key.value not in table:
             help_ = did_you_mean(str(key.value), table)
             self.reporter.error("E0704", f"there is no loss '{key.value}'", key.span, help_)
             return None
         if not isinstance(inner, Mapping):
             message = f"{key.value} needs prediction and target"
-            self.reporter.error("E0703", message, inner.span)
+            self.reporter.error("E0703", message, inner.span, f"e.g. {_EXAMPLE}")
             return None
         op = table[str(key.value)]
         entries = [(k, v) for k, v in inner.entries if k.value not in ("prediction", "target")]
@@ -202,14 +212,32 @@ class TrainingBuilder:
                 name = f"{prediction}_{configured.kind}" if named else configured.kind
                 return Metric(name, configured, prediction, target)
         if losses and None not in self.outputs.values():
-            kind = configured.kind
-            self.reporter.error(
-                "E0705",
-                f"{kind} does not fit any pair of output and target",
-                configured.span or tree.span,
-                f"name an output and a target: {kind}: {{prediction: ..., target: ...}}",
-            )
+            self._no_fit(configured, tree, losses)
         return None
+
+    def _no_fit(self, configured: Configured, tree: Tree, losses: list[Loss]) -> None:
+        """Reports a metric that means nothing for the outputs and targets that it is of."""
+        kind, place = configured.kind, configured.span or tree.span
+        for port, known in (("prediction", self.outputs), ("target", self.targets.values)):
+            name = configured[port]
+            if name is not None and name not in known:
+                what = "output" if port == "prediction" else "target"
+                message = f"{kind} is of '{name}', but the spec has no {what} '{name}'"
+                self.reporter.error("E0705", message, place, did_you_mean(name, known))
+                return
+        notes = tuple(
+            Note(f"'{value.name}' is {value.type}", value.span)
+            for names in self._pairs(configured, losses)
+            for value in (self.outputs[names[0]], self.targets.values[names[1]])
+            if value is not None
+        )
+        self.reporter.error(
+            "E0705",
+            f"{kind} does not fit any pair of output and target",
+            place,
+            f"name an output and a target: {kind}: {{prediction: ..., target: ...}}",
+            notes,
+        )
 
     def _pairs(self, configured: Configured, losses: list[Loss]) -> list[tuple[str, str]]:
         """(output, target) that the metric may be of: as named, else those of the losses."""

@@ -1,6 +1,7 @@
 """Typed attributes: what a spec may write in a layer's parentheses.
 
-A kind parses a plain value, says what it wants in the user's words and gives its piece of the JSON schema.
+A kind parses a plain value, says what it wants in the user's words and gives its piece of the JSON
+schema.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from specc.diagnostics import did_you_mean
+from specc.diagnostics import did_you_mean, nearest
 
 
 class AttributeProblem(Exception):  # noqa: N818  (it becomes a diagnostic once the place is known)
@@ -125,9 +126,9 @@ class Choice(Kind):
 
     def parse(self, value: Any) -> str:
         if value not in self.choices:
-            raise AttributeProblem(
-                f"{_show(value)} is not {self.wants()}", did_you_mean(str(value), self.choices)
-            )
+            match = nearest(str(value), self.choices)
+            suggestion = f"did you mean '{match}'?" if match else ""
+            raise AttributeProblem(f"{_show(value)} is not {self.wants()}", suggestion)
         return str(value)
 
     def schema(self) -> dict[str, Any]:
@@ -144,7 +145,7 @@ class Integers(Kind):
     def wants(self) -> str:
         item = Integer(self.minimum).wants()
         if self.length is None:
-            return f"a list of integers ({item} each)"
+            return "a list of integers" + (f" ({item} each)" if self.minimum is not None else "")
         return f"{item}, or a list of {self.length}"
 
     def parse(self, value: Any) -> tuple[int, ...]:
@@ -164,7 +165,7 @@ class Integers(Kind):
 
 @dataclass(frozen=True)
 class Padding(Kind):
-    """``valid``, ``same``, or explicit sizes: one integer, one per axis, or a (before, after) pair per axis."""
+    """``valid``, ``same``, or sizes: one for all axes, one each, or (before, after) pairs."""
 
     rank: int
 
@@ -238,7 +239,7 @@ class Reference(Kind):
 
 @dataclass(frozen=True)
 class Attribute:
-    """A named attribute. ``keras`` and ``pytorch`` are the defaults of the two conventions where they differ."""
+    """A named attribute; ``keras`` and ``pytorch`` are the defaults where those differ."""
 
     name: str
     kind: Kind
