@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
+from specc.backends.writer import literal
 from specc.diagnostics import Diagnostic, SpecError
 from specc.ir.graph import Node, Program
 from specc.ops.base import Form
@@ -41,3 +42,19 @@ class Backend(ABC):
                 )
             )
         return form
+
+
+def template_fields(node: Node, form: Form, texts: Sequence[str | None]) -> dict[str, str]:
+    """What a form's template may name: its values, and the ports of the node.
+
+    ``texts`` are the expressions of the node's inputs, None where an optional one is not wired. An
+    op with any number of inputs has them as ``inputs``, and as ``input0``, ``input1`` ...
+    """
+    ports = OPS[node.op].ports
+    fields = {name: literal(value) for name, value in form.values.items()}
+    if ports and ports[0].many:
+        fields |= {f"input{index}": text for index, text in enumerate(texts) if text}
+        fields["inputs"] = ", ".join(text for text in texts if text)
+    else:
+        fields |= {port.name: text or "None" for port, text in zip(ports, texts, strict=True)}
+    return fields

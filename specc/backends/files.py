@@ -5,12 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from specc import __version__
 from specc.backends.prelude import Prelude, import_lines, names_in, without_annotations
 from specc.backends.writer import format_source, literal
 from specc.ir.graph import Program, Value
 
+_HERE = Path(__file__).parent
+# What every backend's files have in common, as (file, section); it stands before a backend's own.
+SHARED_PRELUDE = (
+    (_HERE / "prelude_shared.py", "reproducibility"),
+    (_HERE / "prelude_arrays.py", "training"),
+    (_HERE / "prelude_program.py", "command line"),
+)
 SECTIONS = (
     "layers",
     "model",

@@ -81,7 +81,9 @@ def read_prelude(files: tuple[tuple[Path, str], ...]) -> Prelude:
 
 
 def _imported(node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, str]]:
-    if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("specc"):
+    """Imports by name. What comes from specc or from the prelude's own package is copied instead."""
+    root = (getattr(node, "module", None) or "").partition(".")[0]
+    if isinstance(node, ast.ImportFrom) and (node.level or root == "specc"):
         return
     for alias in node.names:
         renamed = f" as {alias.asname}" if alias.asname else ""
@@ -158,7 +160,7 @@ def import_lines(prelude: Prelude, text: str, extra: dict[str, str]) -> str:
     merged: dict[str, list[str]] = {}
     plain: list[str] = []
     for line in needed:
-        match = re.match(r"from (\S+) import (.+)", line)
+        match = re.match(r"from (\S+) import (\w+)$", line)
         if match:
             merged.setdefault(match[1], []).append(match[2])
         else:
@@ -170,7 +172,7 @@ def import_lines(prelude: Prelude, text: str, extra: dict[str, str]) -> str:
     import sys
 
     groups: tuple[list[str], list[str]] = ([], [])
-    for line in sorted(lines, key=lambda each: (each.startswith("from"), each.split()[1])):
+    for line in sorted(lines, key=lambda each: (each.startswith("from"), each.split()[1], each)):
         standard = line.split()[1].partition(".")[0] in sys.stdlib_module_names
         groups[0 if standard else 1].append(line)
     return "\n\n".join("\n".join(group) for group in groups if group)

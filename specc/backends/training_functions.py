@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from specc.backends.base import template_fields
 from specc.backends.files import SourceFile
 from specc.backends.writer import Names, literal, render
 from specc.ir.graph import Graph, Loss, Node, Program
@@ -119,10 +120,8 @@ class TrainingWriter:
 
     def _expression(self, node: Node, values: Mapping[int, str]) -> str:
         form = self.lower(node)
-        fields = {name: literal(value) for name, value in form.values.items()}
-        for port, value in zip(OPS[node.op].ports, node.inputs, strict=True):
-            fields[port.name] = values[id(value)] if value is not None else "None"
-        return render(form.expression, fields)
+        texts = [None if value is None else values[id(value)] for value in node.inputs]
+        return render(form.expression, template_fields(node, form, texts))
 
     def total_loss(self) -> str:
         assert self.program.training is not None

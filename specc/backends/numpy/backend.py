@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from specc.backends.base import Backend
-from specc.backends.files import SourceFile, constants, header
+from specc.backends.files import SHARED_PRELUDE, SourceFile, constants, header
 from specc.backends.numpy.program import RESERVED, NumpyProgram
 from specc.backends.prelude import read_prelude
 from specc.backends.training_functions import Dialect, TrainingWriter
@@ -27,9 +27,7 @@ PRELUDE = (
     *_KERNELS,
     (_HERE / "prelude" / "losses.py", "losses and metrics"),
     (_HERE / "prelude" / "metrics.py", "losses and metrics"),
-    (_HERE.parent / "prelude_shared.py", "reproducibility"),
-    (_HERE.parent / "prelude_arrays.py", "training"),
-    (_HERE.parent / "prelude_program.py", "command line"),
+    *SHARED_PRELUDE,
     (_HERE / "prelude_random.py", "reproducibility"),
     (_HERE / "prelude" / "training.py", "training"),
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from specc.backends.base import Backend
-from specc.backends.files import SourceFile, constants, header
+from specc.backends.files import SHARED_PRELUDE, SourceFile, constants, header
 from specc.backends.modules import ModuleEmitter
 from specc.backends.prelude import read_prelude
 from specc.backends.training_functions import Dialect, TrainingWriter, layouts
@@ -21,9 +21,7 @@ PRELUDE = (
     (_HERE / "prelude_ops.py", "layers"),
     (_HERE / "prelude_recurrent.py", "layers"),
     (_HERE / "prelude_losses.py", "losses and metrics"),
-    (_HERE.parent / "prelude_shared.py", "reproducibility"),
-    (_HERE.parent / "prelude_arrays.py", "training"),
-    (_HERE.parent / "prelude_program.py", "command line"),
+    *SHARED_PRELUDE,
     (_HERE / "prelude_random.py", "reproducibility"),
     (_HERE / "prelude.py", "training"),
 )

@@ -1,0 +1,1 @@
+"""A JAX backend for specc."""
