@@ -118,6 +118,8 @@ class Configurator:
                 )
                 good = False
         written = {str(key.value) for key, _ in given}
+        # A misspelt attribute is not reported as missing as well.
+        written |= {match for name in written - set(names) if (match := nearest(name, names))}
         for attribute in declared:
             if attribute.name in written:
                 continue
