@@ -16,7 +16,9 @@ def load_tree(path: str | Path, sets: Mapping[str, str] | None = None) -> Tree:
     Raises SpecError.
     """
     from specc.frontend.reader import read_spec
+    from specc.plugins import load_operations
 
+    load_operations()
     return read_spec(Path(path), dict(sets or {}))
 
 

@@ -38,7 +38,7 @@ class Backend(ABC):
                     "E0901",
                     f"the backend '{self.name}' cannot express '{node.op}' as it is used here",
                     node.span,
-                    help="`specc ops` lists what each backend supports",
+                    help="choose another backend, or give it a form of this operation",
                 )
             )
         return form

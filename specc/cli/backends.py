@@ -13,7 +13,7 @@ from specc.cli.terminal import console, print_json
 from specc.diagnostics import SpecError
 
 if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
+    from specc.entry_points import EntryPoint
 
 
 @click.command()
@@ -48,8 +48,7 @@ def _describe(name: str, entry: EntryPoint) -> dict[str, Any]:
     """A backend that does not load is listed with the reason: the others still work."""
     from specc.plugins import find_backend
 
-    package = f"{entry.dist.name} {entry.dist.version}" if entry.dist else ""
-    described: dict[str, Any] = {"name": name, "title": "", "package": package, "problem": ""}
+    described: dict[str, Any] = {"name": name, "title": "", "package": entry.package, "problem": ""}
     try:
         backend = find_backend(name)
     except SpecError as error:

@@ -33,7 +33,9 @@ def command(spec: Path, to: str | None, output: Path) -> None:
     """
     from specc.frontend.formatter import to_dsl, to_yaml
     from specc.frontend.reader import read_tree
+    from specc.plugins import load_operations
 
+    load_operations()
     if to is None and output != STANDARD_OUTPUT:
         to = "specc" if output.suffix == LANGUAGE else "yaml"
     if to is None:

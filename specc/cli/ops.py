@@ -29,7 +29,9 @@ def command(name: str | None, as_json: bool) -> None:
       specc ops lstm --json
     """
     from specc.ops.registry import ALIASES, find, visible
+    from specc.plugins import load_operations
 
+    load_operations()
     if name is None:
         ops = visible()
         if as_json:

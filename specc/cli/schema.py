@@ -17,6 +17,8 @@ from specc.cli.files import STANDARD_OUTPUT, write_text
 def command(output: Path) -> None:
     """Print the JSON schema of a YAML spec, for editors that complete and check while you type.
 
+    It knows the operations of installed plug-ins too.
+
     \b
     Examples:
       specc schema -o spec.schema.json
@@ -26,7 +28,9 @@ def command(output: Path) -> None:
     import json
 
     from specc.frontend.schema import spec_schema
+    from specc.plugins import load_operations
 
+    load_operations()
     write_text(output, json.dumps(spec_schema(), indent=2) + "\n")
     if output != STANDARD_OUTPUT:
         click.echo(output)
