@@ -12,7 +12,7 @@ from specc.frontend.dsl_values import Values
 from specc.frontend.expression_reader import read_number, read_text, subtree
 from specc.frontend.parser import parse_file
 from specc.frontend.signatures import Signature, Signatures, registered
-from specc.frontend.sources import check_characters
+from specc.frontend.sources import MAX_ERRORS, check_characters
 from specc.frontend.tree import SECTIONS, Mapping, Scalar, Sequence, Tree
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def read_dsl(
     tree = _SpecReader(values, include).read(statements_of(parsed.tree))
     if values.diagnostics:
         by_place = sorted(values.diagnostics, key=lambda d: d.span.start if d.span else 0)
-        raise SpecError(by_place)
+        raise SpecError(by_place[:MAX_ERRORS])
     return attach_comments(tree, parsed.comments)
 
 

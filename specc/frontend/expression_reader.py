@@ -40,7 +40,8 @@ def read_expression(node: Tree[Token], locate: Locate, depth: int = 0) -> Expres
     if depth >= MAX_DEPTH:
         message = f"the expression is nested more than {MAX_DEPTH} deep"
         raise SpecError(Diagnostic("E0305", message, span, help="give a part of it a name"))
-    token = str(node.children[0])
+    first = node.children[0]
+    token = str(first) if isinstance(first, str) else ""
 
     def child(index: int) -> Expression:
         return read_expression(subtree(node, index), locate, depth + 1)

@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING
 
 from specc.diagnostics import Diagnostic, Note, Source, Span, SpecError
 from specc.frontend.grammar import grammar
+from specc.frontend.sources import MAX_ERRORS
 
 if TYPE_CHECKING:
     from lark import Token
 
 MAX_BRACKETS = 100
 """Brackets nested deeper than this are refused."""
-
-MAX_ERRORS = 20
-"""After so many errors in one file the rest is noise."""
 
 _SINGLE_QUOTED = re.compile(r"'[^'\n]*'")
 _UNCLOSED_STRING = re.compile(r'"([^"\\\n]|\\.)*')

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from specc.diagnostics import Diagnostic, Source, Span, SpecError
 from specc.frontend.grammar import grammar
-from specc.frontend.layout import MAX_ERRORS, SYMBOLS, Comment, lay_out, lex, span_of, start_of
+from specc.frontend.layout import SYMBOLS, Comment, lay_out, lex, span_of, start_of
+from specc.frontend.sources import MAX_ERRORS
 
 if TYPE_CHECKING:
     from lark import Token, Tree
@@ -42,7 +43,8 @@ def parse_file(source: Source) -> Parsed:
     index = 0
     while index < len(tokens) and len(diagnostics) < MAX_ERRORS:
         token = _soften_keyword(automaton, tokens, index)
-        if _feed(automaton, token):
+        if _fits(automaton, token.type):
+            automaton.feed_token(token)
             index += 1
         else:
             if source.position(start_of(token))[0] not in bad_lines:
@@ -58,8 +60,6 @@ def parse_expression_tree(text: str, locate: Locate) -> Tree[Token]:
     """The parse tree of one expression. Raises SpecError with E0301, its place found by
     ``locate``.
     """
-    from lark import UnexpectedToken
-
     source = Source("", text)
     tokens, diagnostics = lex(source)
     for problem in diagnostics:
@@ -76,36 +76,47 @@ def parse_expression_tree(text: str, locate: Locate) -> Tree[Token]:
     automaton = grammar().parse_interactive("", start="expr")
     for index in range(len(tokens)):
         token = _soften_keyword(automaton, tokens, index)
-        if not _feed(automaton, token):
+        if not _fits(automaton, token.type):
             message, help_text = _describe(automaton, tokens, index)
             span = locate(start_of(token), token.end_pos or 0)
             raise SpecError(Diagnostic("E0301", message, span, help=help_text))
-    try:
-        return _finish(automaton)
-    except UnexpectedToken:
+        automaton.feed_token(token)
+    if not _fits(automaton, "$END"):
         after = f" after '{tokens[-1]}'" if tokens else ""
         message = f"expected {_expected(automaton)}{after}, found the end of the expression"
         start = start_of(tokens[-1]) if tokens else 0
-        raise SpecError(Diagnostic("E0301", message, locate(start, len(text)))) from None
+        raise SpecError(Diagnostic("E0301", message, locate(start, len(text))))
+    return _finish(automaton)
 
 
-def _feed(automaton: InteractiveParser, token: Token) -> bool:
-    """Whether the token can stand here. If not, the automaton is left as it was before."""
-    from lark import UnexpectedToken
+def _fits(automaton: InteractiveParser, kind: str) -> bool:
+    """Whether a token of that kind can come next.
 
-    state = automaton.parser_state
-    states, values = list(state.state_stack), list(state.value_stack)
-    try:
-        automaton.feed_token(token)
-    except UnexpectedToken:
-        # The automaton may have reduced rules before it saw that the token does not fit.
-        state.state_stack[:], state.value_stack[:] = states, values
-        return False
-    return True
+    The automaton may reduce rules before it sees that a token does not fit, so its steps are played
+    through beside its stack: ``kept`` states of it are still there, with ``new`` ones on top.
+    """
+    from lark.parsers.lalr_analysis import Shift
+
+    parser_state = automaton.parser_state
+    states, stack = parser_state.parse_conf.states, parser_state.state_stack
+    kept = len(stack)
+    new: list[object] = []
+    while True:
+        top = new[-1] if new else stack[kept - 1]
+        if kind == "$END" and top == parser_state.parse_conf.end_state:
+            return True
+        action, target = states[top].get(kind, (None, None))
+        if action is None or action is Shift:
+            return action is Shift
+        size = len(target.expansion)
+        kept -= max(size - len(new), 0)
+        del new[max(len(new) - size, 0) :]
+        top = new[-1] if new else stack[kept - 1]
+        new.append(states[top][target.origin.name][1])
 
 
 def _finish(automaton: InteractiveParser) -> Tree[Token]:
-    # Lark leaves these methods of its interactive parser untyped.
+    # Lark leaves this method untyped.
     tree: Tree[Token] = automaton.feed_eof()  # type: ignore[no-untyped-call]
     return tree
 
@@ -199,7 +210,9 @@ def _hint(automaton: InteractiveParser, token: Token, previous: Token | None) ->
 
 def _expected(automaton: InteractiveParser) -> str:
     """The tokens that could stand here, in the user's words."""
-    accepted = set(automaton.accepts())  # type: ignore[no-untyped-call]
+    actions = _actions(automaton, automaton.parser_state.position)
+    terminals = (kind for kind in actions if kind.isupper())
+    accepted = {kind for kind in terminals if _fits(automaton, kind)}
     if "OUTPUT" in accepted:
         return "a statement"
     words: list[str] = []

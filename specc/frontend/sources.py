@@ -8,6 +8,9 @@ from pathlib import Path
 
 from specc.diagnostics import Diagnostic, Source, Span, SpecError
 
+MAX_ERRORS = 20
+"""After so many errors in one file the rest is noise."""
+
 MAX_SIZE = 1_000_000
 """A spec file of more bytes is refused."""
 

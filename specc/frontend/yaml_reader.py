@@ -15,7 +15,7 @@ from typing import Any
 
 from specc.diagnostics import Diagnostic, Note, Source, Span, SpecError
 from specc.frontend.expressions import MAX_MAGNITUDE, parse_expression
-from specc.frontend.sources import check_characters
+from specc.frontend.sources import MAX_ERRORS, check_characters
 from specc.frontend.tree import (
     Comments,
     Mapping,
@@ -166,6 +166,8 @@ class _Reader:
         self, code: str, message: str, span: Span, help_text: str = "", *notes: Note
     ) -> None:
         self.diagnostics.append(Diagnostic(code, message, span, notes, help_text))
+        if len(self.diagnostics) >= MAX_ERRORS:
+            raise SpecError(self.diagnostics)
 
     def _node(self, is_item: bool = False) -> Tree:
         from yaml import AliasEvent, MappingStartEvent, ScalarEvent

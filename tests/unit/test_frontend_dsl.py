@@ -16,6 +16,7 @@ from specc.frontend.dsl_reader import read_dsl
 from specc.frontend.expression_text import to_text
 from specc.frontend.expressions import Expression
 from specc.frontend.normal import normalize
+from specc.frontend.sources import MAX_ERRORS
 from specc.frontend.tree import Mapping, to_plain
 from specc.frontend.yaml_reader import read_yaml
 from specc.resources import resource_path
@@ -376,3 +377,22 @@ def test_a_cut_example_gives_a_tree_or_diagnostics(start: int, length: int) -> N
         read(DIGITS[:start] + DIGITS[start + length :])
     except SpecError as error:
         assert all(d.span is not None and str(d) for d in error.diagnostics)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "parameter a = " + "1 + " * 20_000 + "1",
+        "parameter a = " + "2 ** " * 20_000 + "1",
+        "parameter a = " + "not " * 20_000 + "1",
+        "x ||\n" * 20_000,
+        "x | relu)\n" * 20_000,
+        "(" * 20_000,
+        "parameter a = 1\n" * 5_000,
+    ],
+    ids=["sum", "power", "not", "broken", "closers", "openers", "twice"],
+)
+def test_hostile_texts_are_refused_in_bounded_work(text: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        read(text)
+    assert len(caught.value.diagnostics) <= MAX_ERRORS

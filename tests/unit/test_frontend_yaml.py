@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from specc.diagnostics import Source, SpecError
+from specc.frontend.sources import MAX_ERRORS
 from specc.frontend.tree import Comments, Mapping, Scalar, Sequence, to_plain
 from specc.frontend.yaml_reader import read_yaml
 
@@ -175,3 +176,10 @@ def test_any_text_gives_a_tree_or_diagnostics(text: str) -> None:
     except SpecError as error:
         assert error.diagnostics
         assert all(d.span is not None and str(d) for d in error.diagnostics)
+
+
+@pytest.mark.parametrize("text", ["a: ${" + "1+" * 50_000 + "1}", "a: 1\n" * 20_000, "[" * 50_000])
+def test_hostile_texts_are_refused_in_bounded_work(text: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        read(text)
+    assert len(caught.value.diagnostics) <= MAX_ERRORS
