@@ -161,9 +161,7 @@ def _specs(draw: st.DrawFn) -> dict[str, Any]:
         "name": draw(_NAMES),
         "seed": draw(st.integers(0, 2**32)),
         "parameters": dict.fromkeys(_PARAMETERS, draw(_VALUES)),
-        "inputs": {
-            "image": {"shape": draw(shape), "dtype": draw(dtype)}
-        },
+        "inputs": {"image": {"shape": draw(shape), "dtype": draw(dtype)}},
         "targets": {"label": draw(shape)},
         "blocks": {"pair": block},
         "shared": {"shared_one": draw(_calls())},
