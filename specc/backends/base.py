@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import ClassVar
 
 from specc.backends.writer import literal
 from specc.diagnostics import Diagnostic, SpecError
-from specc.ir.graph import Node, Program
+from specc.ir.graph import Node, Program, Value
 from specc.ops.base import Form
 from specc.ops.registry import OPS
 
@@ -58,3 +58,13 @@ def template_fields(node: Node, form: Form, texts: Sequence[str | None]) -> dict
     else:
         fields |= {port.name: text or "None" for port, text in zip(ports, texts, strict=True)}
     return fields
+
+
+def repeated_inputs(node: Node, template: str) -> Iterator[Value]:
+    """The inputs that a template names more than once: what computes them must not be repeated."""
+    ports = OPS[node.op].ports
+    many = ports and ports[0].many
+    for index, value in enumerate(node.inputs):
+        name = f"input{index}" if many else ports[index].name
+        if value is not None and template.count(f"{{{name}}}") > 1:
+            yield value

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from specc.backends.base import repeated_inputs, template_fields
 from specc.backends.writer import Names, class_name, literal, mangle, render
 from specc.ir.dims import Dim
 from specc.ir.graph import Graph, Node, Program, Value, node_bodies
@@ -159,8 +160,11 @@ class ModuleEmitter:
             made.add(node.layer)
             result.constructions.append(self._construction(attribute, form.module))
             self._note_weights(node, form.module)
-        fields = {name: literal(value) for name, value in form.values.items()}
-        fields |= self._port_fields(node, names, inlined) | {"self": f"self.{attribute}"}
+        for value in repeated_inputs(node, form.expression):
+            if id(value) in inlined:
+                result.lines.append(Line(names.of(value), inlined.pop(id(value)), value))
+        texts = [None if v is None else inlined.get(id(v)) or names.of(v) for v in node.inputs]
+        fields = template_fields(node, form, texts) | {"self": f"self.{attribute}"}
         fields |= {name: name for name in form.needs}
         result.needs += [name for name in form.needs if name not in result.needs]
         expression = render(form.expression, fields)
@@ -171,17 +175,6 @@ class ModuleEmitter:
             return
         target = ", ".join(names.of(value) for value in targets)
         result.lines.append(Line(target, expression, targets[0]))
-
-    def _port_fields(self, node: Node, names: Names, inlined: dict[int, str]) -> dict[str, str]:
-        from specc.ops.registry import OPS
-
-        ports = OPS[node.op].ports
-        texts = [None if v is None else inlined.get(id(v)) or names.of(v) for v in node.inputs]
-        if ports and ports[0].many:
-            return {"inputs": ", ".join(text for text in texts if text)} | {
-                f"input{i}": text for i, text in enumerate(texts) if text
-            }
-        return {p.name: text or "None" for p, text in zip(ports, texts, strict=True)}
 
     def _construction(self, attribute: str, module: Module) -> Construction:
         slots = [Slot(value) for value in module.arguments]
@@ -228,10 +221,13 @@ class ModuleEmitter:
     def _records(
         self, graph: Graph, names: Names, inlined: dict[int, str]
     ) -> list[tuple[str, str]]:
-        """(name, expression in the spec's layout) of each value that a user can name."""
+        """(name, expression in the spec's layout) of each value that a layer of this graph computes.
+
+        What a block gives is recorded inside of it.
+        """
         found = []
         for node in graph.nodes:
-            for value in node.outputs:
+            for value in node.outputs if not node.bodies else ():
                 if not value.internal:
                     text = inlined.get(id(value)) or names.of(value)
                     found.append((value.name, self.in_spec_layout(text, value)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
+from specc.backends.base import repeated_inputs, template_fields
 from specc.backends.writer import Names, literal, render
 from specc.ir.dims import Dim
 from specc.ir.graph import Loss, Node, Program, Value
@@ -113,6 +114,10 @@ class NumpyProgram:
     ) -> None:
         form = self.lower(node)
         template = form.expression if training or not form.inference else form.inference
+        for value in repeated_inputs(node, "".join([template, *form.effects])):
+            if id(value) in body.inlined:
+                text = body.inlined.pop(id(value))
+                body.assign(body.names.of(value), text, value.type.comment())
         fields = self._fields(node, form, body)
         expression = render(template, fields)
         saved = self._saved(node) if training and form.saved else []
@@ -128,14 +133,8 @@ class NumpyProgram:
             body.lines += [f"    {_effect(effect, fields)}" for effect in form.effects]
 
     def _fields(self, node: Node, form: Form, body: Statements) -> dict[str, str]:
-        ports = OPS[node.op].ports
         texts = [None if value is None else body.text(value) for value in node.inputs]
-        fields = {name: literal(value) for name, value in form.values.items()}
-        if ports and ports[0].many:
-            fields |= {f"input{i}": text for i, text in enumerate(texts) if text}
-            fields["inputs"] = ", ".join(text for text in texts if text)
-        else:
-            fields |= {p.name: text or "None" for p, text in zip(ports, texts, strict=True)}
+        fields = template_fields(node, form, texts)
         for parameter in node.parameters:
             value = self.parameters[f"{node.layer}.{parameter.name}"]
             fields[parameter.name.replace(".", "_")] = body.text(value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from specc.backends.base import template_fields
+from specc.backends.base import repeated_inputs, template_fields
 from specc.backends.writer import Names, literal, render
 from specc.ir.graph import Node, Program, Value
 from specc.ops.base import Form
@@ -62,6 +62,10 @@ class ForwardWriter:
 
     def _statement(self, node: Node) -> None:
         form = self.lower(node)
+        for value in repeated_inputs(node, form.expression):
+            if id(value) in self.inlined:
+                text = self.inlined.pop(id(value))
+                self._assign(self.names.of(value), text, value.type.comment())
         texts = [None if value is None else self._text(value) for value in node.inputs]
         arrays = {
             each.name: f"p[{literal(f'{node.layer}.{each.name}')}]" for each in node.parameters
