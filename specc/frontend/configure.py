@@ -6,7 +6,7 @@ from collections.abc import Mapping as Dict
 from dataclasses import dataclass, field
 from typing import Any
 
-from specc.diagnostics import Diagnostic, Note, Span, SpecError, did_you_mean
+from specc.diagnostics import Diagnostic, Note, Span, SpecError, did_you_mean, nearest
 from specc.frontend.expressions import Expression, evaluate
 from specc.frontend.tree import Mapping, Scalar, Sequence, Tree
 from specc.ir.graph import Configured
