@@ -92,7 +92,7 @@ class ModuleEmitter:
     reserved_attributes: ClassVar[frozenset[str]] = frozenset()
     reserved_names: ClassVar[frozenset[str]] = frozenset()
     base: ClassVar[str]
-    block_base: ClassVar[str]
+    block_base: str
     method: ClassVar[str]
     container: ClassVar[str]  # "nn.ModuleList({items})"
     context: ClassVar[dict[str, str]] = {}  # name -> its declaration in the signature

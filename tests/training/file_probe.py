@@ -41,7 +41,7 @@ def arrays(file: ModuleType, shapes: dict, rng: np.random.Generator) -> dict[str
     for name, (_, *rest) in shapes.items():
         shape = (ROWS, *(size or 7 for size in rest))
         integer = name in file.INTEGERS
-        drawn[name] = rng.integers(0, 2, shape) if integer else rng.standard_normal(shape)
+        drawn[name] = rng.integers(0, 3, shape) if integer else rng.standard_normal(shape)
     return drawn
 
 

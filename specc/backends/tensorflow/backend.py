@@ -10,7 +10,7 @@ from specc.backends.files import SHARED_PRELUDE, SourceFile, constants, header
 from specc.backends.modules import ModuleEmitter
 from specc.backends.prelude import read_prelude
 from specc.backends.training_functions import Dialect, TrainingWriter, layouts
-from specc.ir.graph import Program, Value
+from specc.ir.graph import Graph, Program, Value
 from specc.ops.registry import OPS
 from specc.passes.layout import assign_layout, inverse
 from specc.training.frameworks import TENSORFLOW
@@ -74,7 +74,8 @@ DIALECT = Dialect(
 
 class TensorflowModules(ModuleEmitter):
     reserved_names = NAMES
-    base, block_base = "keras.Model", "keras.Layer"
+    base = "keras.Model"
+    block_base = "keras.Layer"
     method = "call"
     container = "{items}"
     context: ClassVar[dict[str, str]] = {"step": "step", "training": "training=False"}
@@ -98,6 +99,9 @@ class TensorflowBackend(Backend):
     def emit(self, program: Program, only: str = "all") -> str:
         program = assign_layout(program, "channels_last", OPS)
         modules = TensorflowModules(program, self.lower)
+        masks = has_masks(program.graph)
+        if masks:
+            modules.block_base = "Block"
         source = modules.emit()
         writer = TrainingWriter(
             program,
@@ -107,10 +111,18 @@ class TensorflowBackend(Backend):
             modules.where,
             modules.trained(),
         )
-        file = SourceFile(read_prelude(PRELUDE), writer.features(), IMPORTS)
+        features = writer.features() | ({"masks"} if masks else set())
+        file = SourceFile(read_prelude(PRELUDE), features, IMPORTS)
         file.prelude_names = {"Model": modules.main_class}
         file.add("model", source)
         file.add("training", layouts(modules.weights, full=False))
         writer.write(file, only)
         compiled = constants(program, self.name)
         return file.text(header(program, self.name, self.title), f"{IMPORT_KERAS}\n{compiled}")
+
+
+def has_masks(graph: Graph) -> bool:
+    """Whether masks of padded steps occur, which Keras would hand on by itself as well."""
+    values = [*graph.inputs, *(value for node in graph.nodes for value in node.outputs)]
+    bodies = [body for node in graph.nodes for body in node.bodies]
+    return any(value.type.dtype == "bool" for value in values) or any(map(has_masks, bodies))

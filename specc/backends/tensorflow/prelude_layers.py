@@ -9,12 +9,24 @@ from specc.backends.prelude_shared import layer_key
 from specc.backends.tensorflow.prelude_random import dropout
 
 
+class Block(keras.Layer):
+    """A layer that leaves Keras' implicit masks alone: here a mask is an argument."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.supports_masking = True
+
+    def compute_mask(self, inputs: object, mask: object) -> None:
+        """Attaches no mask to the output."""
+
+
 class Dropout(keras.Layer):
     """Dropout whose masks derive from (seed, path, step): the same on every backend."""
 
     def __init__(self, rate: float) -> None:
         super().__init__()
         self.rate = rate
+        self.supports_masking = True  #: masks
 
     def seed(self, seed: int, path: str) -> None:
         """Fixes the stream of this layer's masks."""

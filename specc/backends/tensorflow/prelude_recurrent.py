@@ -4,13 +4,13 @@ import keras
 import tensorflow as tf
 
 
-class TwoBiases:
+class TwoBiases(keras.Layer):
     """A second bias, in the recurrent product, which is trained apart: PyTorch's convention.
 
     What Keras takes for the bias of a cell is the sum of both.
     """
 
-    def build(self, shape: tuple) -> None:
+    def build(self, shape: tuple[int, ...]) -> None:
         super().build(shape)
         self.recurrent_bias = self.add_weight(shape=self.input_bias.shape, name="recurrent_bias")
 
