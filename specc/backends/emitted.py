@@ -11,6 +11,7 @@ INPUTS: dict[str, tuple[int | None, ...]]
 TARGETS: dict[str, tuple[int | None, ...]]
 OUTPUTS: dict[str, tuple[int | None, ...]]
 INTEGERS: set[str]
+BOOLEANS: set[str]
 EPOCHS: int
 BATCH_SIZE: int
 LAYOUTS: dict[type, dict[str, Any]]

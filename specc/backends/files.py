@@ -94,7 +94,7 @@ def header(program: Program, backend: str, title: str) -> str:
 
 def constants(program: Program, backend: str) -> str:
     """What was compiled, as module constants; None in a shape is free."""
-    integers = sorted(v.name for v in (*program.inputs, *program.targets) if v.type.dtype == "int")
+    integers, booleans = _named(program, "int"), _named(program, "bool")
     lines = [
         f"NAME = {literal(program.name)}",
         f"BACKEND = {literal(backend)}",
@@ -105,12 +105,19 @@ def constants(program: Program, backend: str) -> str:
         f"OUTPUTS = {_shapes(program.outputs)}",
         f"INTEGERS = {{{', '.join(map(literal, integers))}}}" if integers else "INTEGERS = set()",
     ]
+    if booleans:
+        lines.append(f"BOOLEANS = {{{', '.join(map(literal, booleans))}}}")
     if program.training is not None:
         lines += [
             f"EPOCHS = {program.training.epochs}",
             f"BATCH_SIZE = {program.training.batch_size}",
         ]
     return "\n".join(lines)
+
+
+def _named(program: Program, dtype: str) -> list[str]:
+    """Inputs and targets of that type."""
+    return sorted(v.name for v in (*program.inputs, *program.targets) if v.type.dtype == dtype)
 
 
 def _shapes(values: Mapping[str, Value]) -> str:

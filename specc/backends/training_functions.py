@@ -57,6 +57,8 @@ class TrainingWriter:
         parameters = [parameter for _, parameter in program.graph.parameters()]
         found = {program.conventions}
         found |= {"random"} if has_random(program.graph) else set()
+        given = (*program.inputs, *program.targets)
+        found |= {"booleans"} if any(v.type.dtype == "bool" for v in given) else set()
         found.add("statistics" if any(not p.trainable for p in parameters) else "stateless")
         if training is not None:
             found.add("shuffle" if training.shuffle else "ordered")

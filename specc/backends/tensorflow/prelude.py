@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from specc.backends.emitted import (
     BATCH_SIZE,
+    BOOLEANS,
     DTYPE,
     EPOCHS,
     INPUTS,
@@ -98,6 +99,8 @@ def set_parameters(model: keras.Model, parameters: Arrays) -> None:
 
 def type_of(name: str, dtype: str) -> str:
     """The type of an input or a target, in a model of precision ``dtype``."""
+    if name in BOOLEANS:  #: booleans
+        return "bool"  #: booleans
     return "int64" if name in INTEGERS else dtype
 
 

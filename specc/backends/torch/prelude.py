@@ -12,6 +12,7 @@ from torch import nn
 
 from specc.backends.emitted import (
     BATCH_SIZE,
+    BOOLEANS,
     DTYPE,
     EPOCHS,
     INPUTS,
@@ -92,10 +93,10 @@ def set_parameters(model: nn.Module, parameters: Arrays) -> None:
 def to_tensors(model: nn.Module, arrays: Arrays, names: Any) -> dict[str, torch.Tensor]:
     """The named arrays as tensors of the model's precision, on its device."""
     like = next(model.parameters())
+    types = dict.fromkeys(INTEGERS, torch.int64)
+    types |= dict.fromkeys(BOOLEANS, torch.bool)  #: booleans
     return {
-        name: torch.as_tensor(
-            arrays[name], dtype=torch.int64 if name in INTEGERS else like.dtype, device=like.device
-        )
+        name: torch.as_tensor(arrays[name], dtype=types.get(name, like.dtype), device=like.device)
         for name in names
     }
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from specc.backends.emitted import (
     BATCH_SIZE,
+    BOOLEANS,
     DTYPE,
     EPOCHS,
     INPUTS,
@@ -51,7 +52,9 @@ def set_parameters(model: Model, parameters: Arrays) -> None:
 def to_arrays(model: Model, arrays: Arrays, names: Any) -> Arrays:
     """The named arrays in the model's precision."""
     dtype = next(iter(model.parameters.values())).dtype
-    return {name: np.asarray(arrays[name], int if name in INTEGERS else dtype) for name in names}
+    types = dict.fromkeys(INTEGERS, np.dtype("int64"))
+    types |= dict.fromkeys(BOOLEANS, np.dtype("bool"))  #: booleans
+    return {name: np.asarray(arrays[name], types.get(name, dtype)) for name in names}
 
 
 def predict(model: Model, inputs: Arrays, batch_size: int | None = None) -> Arrays:
