@@ -30,18 +30,19 @@ IMPORTS = {
     "nn": "from torch import nn",
     "F": "from torch.nn import functional as F",
 }
-
+# Names that the generated file has at its top level.
+NAMES = frozenset(read_prelude(PRELUDE).definitions) | {*IMPORTS, "math", "Optimizer"}
 
 DIALECT = Dialect(
     TORCH,
     {"l1": "{w}.abs().sum()", "l2": "{w}.square().sum()"},
     "model, inputs, step",
-    frozenset({"torch", "nn", "F", "np", "math"}),
+    NAMES,
 )
 
 
 class TorchModules(ModuleEmitter):
-    reserved_names = frozenset({"torch", "nn", "F", "np", "math", "record", "dropout"})
+    reserved_names = NAMES
     base = block_base = "nn.Module"
     method = "forward"
     container = "nn.ModuleList({items})"
