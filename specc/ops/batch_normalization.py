@@ -92,6 +92,7 @@ class BatchNorm(Op):
         Sample((_STEPS, None), {"momentum": 0.5, "scale": False}),
         Sample((_IMAGE, None), {"axis": 1, "center": False, "epsilon": 0.1}),
         Sample((_IMAGE, None), {"trainable": False}),
+        Sample((_STEPS, TensorType("bool", (BATCH, 5)))),
         Sample((_ROWS, None), {}, "pytorch"),
         Sample((_STEPS, None), {"center": False, "scale": False}, "pytorch"),
         Sample((_IMAGE, None), {"center": False}, "pytorch"),

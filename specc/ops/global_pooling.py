@@ -113,6 +113,7 @@ class GlobalAveragePool1d(GlobalAveragePool):
     ports = (Port("input"), Port("mask", dtype="bool", optional=True))
     samples = (
         Sample((TensorType("float", (BATCH, 5, 3)), None)),
+        Sample((TensorType("float", (BATCH, 5, 3)), TensorType("bool", (BATCH, 5)))),
         Sample((TensorType("float", (BATCH, 3, 5)), None), {"keepdims": True}, "pytorch"),
     )
     bad = (BadSample((TensorType("float", (BATCH, 3)), None), {}, "needs 2 axes"),)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from specc.ir.dims import BATCH, Dim, format_shape, is_static, product
+from specc.ir.dims import BATCH, Dim, format_shape, is_static, product, symbol
 from specc.ir.graph import Node
 from specc.ir.types import TensorType
 from specc.ops.attributes import Attribute, Integers
@@ -85,12 +85,13 @@ class Reshape(Op):
     samples = (
         Sample((TensorType("float", (BATCH, 4, 6)),), {"target_shape": [2, -1, 3]}),
         Sample((TensorType("float", (BATCH, 3, 4, 2)),), {"target_shape": [24]}, "pytorch"),
+        Sample((TensorType("float", (BATCH, symbol("T"), 6)),), {"target_shape": [-1, 2, 3]}),
     )
     bad = (
         BadSample(
             (TensorType("float", (BATCH, 4, 6)),),
             {"target_shape": [5, 5]},
-            "24 elements do not fit",
+            "24 elements of float[4, 6] do not fit",
         ),
         BadSample(
             (TensorType("float", (BATCH, 4, 6)),), {"target_shape": [-1, 5]}, "do not divide"
@@ -124,7 +125,7 @@ class Reshape(Op):
             target = (*target[: free[0]], left, *target[free[0] + 1 :])
         elif known != total:
             raise OpProblem(
-                f"the {total} elements of the input {site.input} do not fit {format_shape(target)}, "
+                f"the {total} elements of {site.input} do not fit {format_shape(target)}, "
                 f"which has {known}",
                 help="write -1 for one size to let it be computed",
                 attribute="target_shape",

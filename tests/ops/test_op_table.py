@@ -130,7 +130,7 @@ def classes(op: Op, sample: Sample) -> int:
     return size if isinstance(size, int) and "binary" not in op.kind else 2
 
 
-def masked_spec(layers: list[dict[str, Any]], **inputs: list[int]) -> dict[str, Any]:
+def masked_spec(layers: list[dict[str, Any]], **inputs: list[int | str]) -> dict[str, Any]:
     """Layers behind embeddings whose id 0 is padding."""
     return {
         "specc": 1,
@@ -170,6 +170,10 @@ def cases() -> list[Case]:
             [*halves, {"concatenate": {"axis": 1}, "from": ["left", "whole", "right"]}, mean],
             two,
         ),
+        "concatenate-free-steps": (
+            [*halves[:2], {"concatenate": {"axis": 1}, "from": ["left", "right"]}, mean],
+            {"a": ["T"], "b": [6]},
+        ),
         "dropout": ([embed("e", "a"), {"dropout": {"rate": 0.5}}, mean], {"a": [6]}),
         "layer_norm": ([embed("e", "a"), {"layer_norm": {}}, mean], {"a": [6]}),
     }
@@ -182,7 +186,7 @@ CASES = {case.name: case for case in cases()}
 
 
 def batch(program: Program, case: Case) -> dict[str, np.ndarray]:
-    """Random inputs and targets; the first step of a sequence of ids is no padding."""
+    """Random inputs and targets; the first step of a sequence is no padding."""
     rng = np.random.default_rng(zlib.crc32(case.name.encode()))
     arrays = {}
     for value in (*program.inputs, *program.targets):
@@ -192,6 +196,9 @@ def batch(program: Program, case: Case) -> dict[str, np.ndarray]:
             if len(shape) > 1:
                 ids[:, 0] = 1
             arrays[value.name] = ids
+        elif value.type.dtype == "bool":
+            arrays[value.name] = rng.random(shape) < 0.7
+            arrays[value.name][:, 0] = True
         elif value in program.targets:
             arrays[value.name] = rng.uniform(0, 1, shape)
         else:
