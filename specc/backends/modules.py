@@ -6,6 +6,7 @@ one class: what differs becomes an argument of its constructor.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -86,7 +87,7 @@ class BlockClass:
         return [(name, values[index]) for name, values in self.arguments.items()]
 
 
-class ModuleEmitter:
+class ModuleEmitter(ABC):
     """Base of the class-writing emitters; a backend fills in the class attributes."""
 
     reserved_attributes: ClassVar[frozenset[str]] = frozenset()
@@ -233,9 +234,9 @@ class ModuleEmitter:
                     found.append((value.name, self.in_spec_layout(text, value)))
         return found
 
+    @abstractmethod
     def in_spec_layout(self, text: str, value: Value) -> str:
         """The expression, transposed back to the spec's layout if the value lies otherwise."""
-        raise NotImplementedError
 
     # Classes
 
@@ -325,13 +326,20 @@ class ModuleEmitter:
         lines += ["", f"    def {self.method}(self, {', '.join(first.inputs)}{context}):"]
         for value, name in zip(first.graph.inputs, first.inputs, strict=True):
             lines.append(f"        # {name}: {self._shape(block, value)}")
-        for line in first.lines:
-            lines += self._line_source(block, line)
+        return "\n".join([*lines, *self._body_source(block)])
+
+    def _body_source(self, block: BlockClass) -> list[str]:
+        """The statements of the forward pass."""
+        first = block.members[0]
+        lines = [text for line in first.lines for text in self._line_source(block, line)]
+        results = ", ".join(first.results)
         if first.records:
             listed = ", ".join(f"{literal(name)}: {text}" for name, text in first.records)
             lines.append(f"        record(self, {{{listed}}})")
-        lines.append(f"        return {', '.join(first.results)}")
-        return "\n".join(lines)
+        elif lines and lines[-1].startswith(f"        {results} = "):
+            # What nothing else reads is returned without a name.
+            return [*lines[:-1], lines[-1].replace(f"{results} =", "return", 1)]
+        return [*lines, f"        return {results}"]
 
     def class_head(self, block: BlockClass, main: bool) -> list[str]:
         """Lines right below the class statement."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 
 from specc.ir.dims import BATCH, Dim, product
 from specc.ir.graph import Node, Value
 from specc.ir.types import TensorType
 from specc.ops.base import BadSample, Form, Op, OpProblem, Port, Sample, Site
 from specc.ops.gradients import GradientBuilder
-from specc.ops.joining import either_mask, joined_types
+from specc.ops.joining import either_mask, filled, joined_types
 
 _VECTOR = TensorType("float", (BATCH, 5))
 _SEQUENCE = TensorType("float", (BATCH, 4, 5))
@@ -33,7 +35,7 @@ _BAD: tuple[BadSample, ...] = (
 )
 
 
-class Arithmetic(Op):
+class Arithmetic(Op, ABC):
     """Base of the element-wise ops on two inputs or more.
 
     An axis of size 1 spreads over the others' size. Under the keras convention an input with fewer
@@ -99,9 +101,9 @@ class Arithmetic(Op):
         values = [value for value in node.inputs if value is not None]
         return [f"{{input{i}}}{_index(rank - v.type.rank)}" for i, v in enumerate(values)]
 
+    @abstractmethod
     def expression(self, node: Node) -> str:
         """The result over templates of the inputs: the same text in all three frameworks."""
-        raise NotImplementedError
 
     def numpy(self, node: Node) -> Form:
         return Form(self.expression(node))
@@ -155,9 +157,31 @@ class Subtract(Arithmetic):
 
 
 class Multiply(Arithmetic):
-    """The product of its inputs, element by element."""
+    """The product of its inputs, element by element.
+
+    Masked steps of an input count as 1 (keras convention, as Keras does); where all inputs are
+    masked, the result is 0.
+    """
 
     kind = "multiply"
+
+    def fill_masked(self, node: Node, masks: tuple[Value | None, ...]) -> tuple[Node, ...]:
+        y = node.outputs[0]
+        fills: list[Node] = []
+        inputs: list[Value | None] = []
+        for index, (value, mask) in enumerate(zip(node.inputs, masks, strict=True)):
+            # An input that lacks axes gets them first, and Keras loses its mask on the way.
+            if value is not None and mask is not None and value.type.rank == y.type.rank:
+                result = replace(value, name=f"{node.path}.filled.{index}", internal=True)
+                fills.append(filled(value, mask, 1, result))
+                value = result
+            inputs.append(value)
+        kept = either_mask(f"{node.path}.steps", masks)
+        if not kept:
+            return (*fills, replace(node, inputs=tuple(inputs)))
+        product = replace(y, name=f"{y.name}.product", internal=True)
+        made = replace(node, inputs=tuple(inputs), outputs=(product,))
+        return (*fills, made, *kept, filled(product, kept[-1].outputs[0], 0, y))
 
     def expression(self, node: Node) -> str:
         return " * ".join(self._terms(node))

@@ -18,7 +18,7 @@ EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
 
 @dataclass(frozen=True)
 class Run:
-    """How far an example is trained: past the end of an epoch, whose last batch is a partial one."""
+    """How far an example is trained: past an epoch, whose last batch is a partial one."""
 
     samples: int
     batch_size: int
