@@ -9,6 +9,7 @@ every run that a generated file stands alone.
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import os
 import platform
 import sys
@@ -66,6 +67,20 @@ class Session:
             "environment": _environment(),
         }
 
+    def contract(self, constants: list[str], names: list[str]) -> dict[str, Any]:
+        """The file's constants, and the parameters of functions and methods such as "Trainer.fit".
+
+        What the file does not have is None.
+        """
+        found = {name: getattr(self.module, name, None) for name in constants}
+        return {"constants": found, "parameters": {name: self._signature(name) for name in names}}
+
+    def _signature(self, name: str) -> list[str] | None:
+        found = self.module
+        for part in name.split("."):
+            found = getattr(found, part, None)
+        return None if found is None else list(inspect.signature(found).parameters)
+
     def data(self, parts: dict[str, dict[str, Arrays]]) -> None:
         """Keeps the prepared arrays: ``{part: {"inputs", "targets", "sample_weights"}}``."""
         self._data = parts
@@ -108,15 +123,19 @@ class Session:
         loss, gradients = self.module.loss_and_gradients(self.model, **self._batch(rows), step=step)
         return {"loss": float(loss), "gradients": dict(gradients)}
 
+    def trace(self, rows: Any, training: bool, step: int) -> Arrays:
+        """Every named value of some rows of the training part."""
+        batch = self._batch(rows)
+        values = self.module.trace(
+            self.model, batch["inputs"], batch["targets"], training=training, step=step
+        )
+        return dict(values)
+
     def inspect(self, parameters: Arrays, rows: Any, step: int) -> dict[str, Any]:
         """Every value, the loss and the gradients at ``parameters``; the model stays put."""
         before = dict(self.module.get_parameters(self.model))
         self.module.set_parameters(self.model, parameters)
-        batch = self._batch(rows)
-        values = self.module.trace(
-            self.model, batch["inputs"], batch["targets"], training=True, step=step
-        )
-        result = {"activations": dict(values), **self.gradients(rows, step)}
+        result = {"activations": self.trace(rows, True, step), **self.gradients(rows, step)}
         self.module.set_parameters(self.model, before)
         return result
 
