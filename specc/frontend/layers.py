@@ -406,18 +406,19 @@ class GraphBuilder:
         raw = values
         if activation is not None:
             raw = (self._preactivation(values[0], activation), *values[1:])
-        scope.nodes.append(
-            Node(
-                op.kind,
-                path,
-                tuple(wires),
-                raw,
-                layer.attributes,
-                layer.parameters,
-                layer.name,
-                item.span,
-            )
+        node = Node(
+            op.kind,
+            path,
+            tuple(wires),
+            raw,
+            layer.attributes,
+            layer.parameters,
+            layer.name,
+            item.span,
         )
+        masks = tuple(self.masks.get(id(wire)) if wire else None for wire in wires)
+        masked = self.conventions == "keras" and any(masks)
+        scope.nodes.extend(op.fill_masked(node, masks) if masked else (node,))
         if activation is not None:
             name = f"{path}.{activation.kind}"
             scope.nodes.append(

@@ -226,6 +226,11 @@ class Op:
         of the output, which is the last one's result; none if the output has no mask."""
         return ()
 
+    def fill_masked(self, node: Node, masks: tuple[Value | None, ...]) -> tuple[Node, ...]:
+        """The nodes that stand for ``node`` when some inputs are masked: more than itself for ops
+        that put neutral values in the place of masked steps."""
+        return (node,)
+
     def masked_port(self, site: Site) -> int:
         """The port whose mask goes into the port ``mask`` where none is wired there."""
         return 0

@@ -185,4 +185,35 @@ class AllSteps(Op):
         return Form("tf.ones(tf.shape({input})[:-1], tf.bool)")
 
 
-OPS = (Concatenate, AnyMask, AllSteps)
+class FillMasked(Op):
+    """The input where the mask is True, a constant elsewhere; the compiler's own."""
+
+    kind = "fill_masked"
+    family = "shapes"
+    internal = True
+    ports = (Port("input"), Port("mask", dtype="bool"))
+
+    def numpy(self, node: Node) -> Form:
+        return Form("np.where({mask}[..., None], {input}, {fill})", {"fill": node["fill"]})
+
+    def torch(self, node: Node) -> Form:
+        return Form("torch.where({mask}[..., None], {input}, {fill})", {"fill": node["fill"]})
+
+    def tensorflow(self, node: Node) -> Form:
+        like = "ones_like" if node["fill"] else "zeros_like"
+        return Form(f"tf.where({{mask}}[..., None], {{input}}, tf.{like}({{input}}))")
+
+    def gradient(self, node: Node, g: GradientBuilder) -> None:
+        (x, mask), (y,) = node.inputs, node.outputs
+        dy = g.of(y)
+        assert x is not None and mask is not None and dy is not None
+        template = "np.where({0}[..., None], {1}, 0.0)"
+        g.add(x, g.expression(template, (mask, dy), x.type, f"d_{x.name}"))
+
+
+def filled(value: Value, mask: Value, fill: int, result: Value) -> Node:
+    """``result`` is ``value`` with ``fill``, 0 or 1, in the place of masked steps."""
+    return Node(FillMasked.kind, result.name, (value, mask), (result,), {"fill": fill})
+
+
+OPS = (Concatenate, AnyMask, AllSteps, FillMasked)

@@ -164,6 +164,8 @@ def cases() -> list[Case]:
         "batch_norm": ([embed("e", "a"), {"name": "y", "batch_norm": {}}], {"a": [6]}),
         "global_average_pool1d": ([embed("e", "a"), mean], {"a": [6]}),
         "add": ([*halves[:2], {"add": {}, "from": ["left", "right"]}, mean], two),
+        "multiply": ([*halves[:2], {"multiply": {}, "from": ["left", "right"]}, mean], two),
+        "multiply-unmasked": ([*halves, {"multiply": {}, "from": ["left", "whole"]}, mean], two),
         "add-unmasked": ([*halves, {"add": {}, "from": ["left", "whole"]}, mean], two),
         "concatenate": ([*halves[:2], {"concatenate": {}, "from": ["left", "right"]}, mean], two),
         "concatenate-steps": (
