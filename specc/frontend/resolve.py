@@ -148,8 +148,11 @@ class _Resolver:
         mask = self.masks.get((place.span.source.name, place.span.start))
         if mask is None:
             return layer
-        remark = "; ".join(filter(None, (layer.comments.after, f"mask: {mask}")))
-        return with_comments(layer, replace(layer.comments, after=remark))
+        written = layer.comments.after
+        remark = f"mask: {mask}"
+        if remark not in written:
+            written = f"{written}; {remark}" if written else remark
+        return with_comments(layer, replace(layer.comments, after=written))
 
     def loss(self, item: Tree) -> Tree:
         from specc.ops.losses import LOSSES

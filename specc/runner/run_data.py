@@ -12,6 +12,7 @@ from specc.runner.run_folder import SPEC, Run
 
 if TYPE_CHECKING:
     from specc.data.sources import Table
+    from specc.data.spec import DataSpec
     from specc.ir.graph import Program
 
 
@@ -45,12 +46,11 @@ def prepared_part(run: Run, part: str, file: Path | None, targets: bool = True) 
 
 def _from_file(run: Run, program: Program, file: Path, targets: bool) -> dict[str, Any]:
     from specc.data.loading import apply
-    from specc.data.spec import DataSpec
     from specc.data.steps import DataProblem
 
     names = {"inputs": [v.name for v in program.inputs]}
     names["targets"] = [v.name for v in program.targets] if targets else []
-    spec = DataSpec.parse(program.data)
+    spec: DataSpec = program.data
     references = {name: located.value for name, located in spec.references.items()}
     try:
         table = _open(file, str(spec.options.get("date_format", "%Y-%m-%d")))
