@@ -73,8 +73,11 @@ def imports(path: Path) -> Iterator[tuple[str, bool]]:
 
 
 def is_prelude(module: str) -> bool:
-    """Preludes are the text of generated files: they lie below everything."""
-    return bool(re.match(r"specc\.backends\.(prelude_|\w+\.prelude)", module))
+    """Preludes are the text of generated files: they lie below everything.
+
+    ``emitted`` stands for what a file defines besides.
+    """
+    return bool(re.match(r"specc\.backends\.(prelude_|\w+\.prelude|emitted)", module))
 
 
 def test_imports_go_one_way() -> None:

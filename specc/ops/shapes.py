@@ -18,6 +18,13 @@ class Flatten(Op):
     ports = (Port("input", dtype="any"),)
     mask = "stop"
     samples = (Sample((TensorType("float", (BATCH, 3, 4, 2)),)),)
+    bad = (
+        BadSample(
+            (TensorType("float", (BATCH, symbol("T"), 2)),),
+            {},
+            "must be a known size, but axis 1 of the input is 'T'",
+        ),
+    )
 
     def infer(self, site: Site) -> TensorType:
         for axis in range(1, site.input.rank):
