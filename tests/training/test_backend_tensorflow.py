@@ -24,12 +24,12 @@ block unit(filters, stride = 1) {
 }
 layer weights = dense(5, activation="gelu")
 gelu_tanh = image
-  | unit(6)
+  | unit(6) as parameters
   | repeat(2, i) {
       input x
-      x | unit(4 + 2 * i, 2)
+      x | unit(4 + 2 * i, 2) as forward
     } as stage
-pooled = gelu_tanh | flatten | dense(5) | leaky_relu(0.3)
+pooled = gelu_tanh | flatten | dropout(0.4) as metrics | dense(5) | leaky_relu(0.3)
 record = pooled | weights | weights | dense(4, activation="elu") as train_step
 weighted_mean = record | dense(3, activation="softmax")
 output weighted_mean

@@ -39,7 +39,10 @@ Tensors = dict[str, tf.Tensor]
 
 
 def layers_of(layer: keras.Layer, path: str = "") -> Iterator[tuple[str, keras.Layer]]:
-    """(path, layer) of a layer and all below it, named by the attributes that lead there."""
+    """(path, layer) of a layer and all below it: the attributes that lead there.
+
+    An attribute whose name was taken has an underscore more than the spec's.
+    """
     yield path, layer
     if type(layer) in LAYOUTS:  # the layers inside of it are its own affair
         return
@@ -47,14 +50,14 @@ def layers_of(layer: keras.Layer, path: str = "") -> Iterator[tuple[str, keras.L
         listed = isinstance(value, list) and name != "_layers"  # Keras' own list of all layers
         for index, each in enumerate(value if listed else [value]):
             if isinstance(each, keras.Layer):
-                below = f"{path}.{name}.{index}" if listed else f"{path}.{name}"
-                yield from layers_of(each, below.lstrip(".").replace("_.", "."))
+                parts = [path, name.removesuffix("_"), str(index) if listed else ""]
+                yield from layers_of(each, ".".join(part for part in parts if part))
 
 
 def variables_of(model: keras.Model) -> dict[str, keras.Variable]:
     """{path: variable} of every parameter and running statistic of the spec."""
     found = {
-        f"{path}.{name}".replace("_.", "."): reduce(
+        f"{path}.{name}": reduce(
             lambda holder, part: getattr(holder, part, None), attribute.split("."), layer
         )
         for path, layer in layers_of(model)
@@ -70,10 +73,10 @@ def build(seed: int = SEED, dtype: str = DTYPE, device: str | None = None) -> Mo
     try:
         with tf.device(device):
             model = Model()
-            apply(
-                model,
-                {n: keras.Input(batch_shape=INPUTS[n], dtype=type_of(n, dtype)) for n in INPUTS},
-            )
+            symbols = {
+                n: keras.Input(batch_shape=s, dtype=type_of(n, dtype)) for n, s in INPUTS.items()
+            }
+            apply(model, symbols)  # which creates the variables
     finally:
         keras.config.set_dtype_policy(policy)
     model.seed, model.device = seed, device

@@ -7,11 +7,7 @@ import tensorflow as tf
 
 
 def average_pool(
-    x: tf.Tensor,
-    pool: Callable[..., tf.Tensor],
-    size: object,
-    step: object,
-    pads: list[list[int]],
+    x: tf.Tensor, pool: Callable[..., tf.Tensor], size: object, step: object, pads: list[list[int]]
 ) -> tf.Tensor:
     """The mean of each window of x (N, *, C) over what lies in x: padding does not count."""
     inside = pool(tf.pad(tf.ones_like(x[:1, ..., :1]), pads), size, step, "VALID")

@@ -35,13 +35,19 @@ from specc.backends.prelude_shared import batch_order
 from specc.backends.torch.prelude_layers import Dropout
 
 
+def modules_of(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """(path, module): an attribute whose name was taken has an underscore more than the spec's."""
+    for path, module in model.named_modules():
+        yield ".".join(part.removesuffix("_") for part in path.split(".")), module
+
+
 def tensors_of(model: nn.Module) -> Iterator[tuple[str, list[torch.Tensor], tuple, tuple]]:
     """(path, tensors, axes, gates) of every parameter and running statistic of the spec."""
-    for path, module in model.named_modules():
+    for path, module in modules_of(model):
         for name, (attributes, axes, gates) in LAYOUTS.get(type(module), {}).items():
             tensors = [getattr(module, attribute, None) for attribute in attributes]
             if tensors[0] is not None:
-                yield f"{path}.{name}".replace("_.", "."), tensors, axes, gates
+                yield f"{path}.{name}", tensors, axes, gates
 
 
 def to_spec(tensors: list[torch.Tensor], axes: tuple, gates: tuple) -> np.ndarray:
@@ -72,7 +78,7 @@ def build(seed: int = SEED, dtype: str = DTYPE, device: str | None = None) -> Mo
     model = model.to(memory_format=torch.channels_last)  #: images
     model.seed = seed
     set_parameters(model, initial_parameters(seed))
-    for path, module in model.named_modules():  #: random
+    for path, module in modules_of(model):  #: random
         if isinstance(module, Dropout):  #: random
             module.seed(seed, path)  #: random
     return model
@@ -141,7 +147,7 @@ def trace(
         RECORD = None
         for buffer, value in zip(model.buffers(), statistics, strict=True):  #: statistics
             buffer.copy_(value)  #: statistics
-    paths = {id(module): path for path, module in model.named_modules()}
+    paths = {id(module): path for path, module in modules_of(model)}
     found = {
         f"{paths[id(module)]}.{name}".lstrip("."): value
         for module, values in calls
