@@ -15,7 +15,8 @@ from typing import Any, BinaryIO, cast
 from specc.diagnostics import Diagnostic, Note, SpecError
 from specc.runner import wire
 
-PACKAGES = {"torch": "torch", "tensorflow": "tensorflow", "keras": "tensorflow"}
+# The extra that brings a package; any other is installed under its own name.
+EXTRAS = {"torch": "specc[torch]", "tensorflow": "specc[tensorflow]", "keras": "specc[tensorflow]"}
 _WORKER = Path(__file__).with_name("worker.py")
 
 
@@ -102,12 +103,12 @@ class Worker:
 
     def _failed(self, error: Mapping[str, str]) -> WorkerError:
         package = error["missing"].partition(".")[0]
-        if package in PACKAGES:
+        if package and package != "specc":
             return WorkerError(
                 Diagnostic(
                     "E1001",
                     f"{package} is not installed, and {self.path.name} needs it",
-                    help=f"pip install 'specc[{PACKAGES[package]}]', or choose other backends",
+                    help=f"pip install '{EXTRAS.get(package, package)}', or choose other backends",
                 )
             )
         lines = error["traceback"].rstrip().splitlines()
