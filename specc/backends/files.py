@@ -82,11 +82,11 @@ def header(program: Program, backend: str, title: str) -> str:
     origin = program.origin.rpartition("/")[2].replace("\\", "/") or "a spec"
     safe = "".join(c for c in origin if c.isalnum() or c in "._-")
     return (
-        f'"""{program.name} for {title}, written by specc {__version__} from {safe} '
-        f"({program.digest[:12]}).\n\n"
-        f"python {name} train data.npz --epochs 3 --out weights.safetensors\n"
-        f"python {name} evaluate data.npz --weights weights.safetensors\n"
-        f"python {name} predict data.npz --weights weights.safetensors --out predictions.npz\n"
+        f'"""{program.name} for {title}, written by specc {__version__}.\n\n'
+        f"From {safe} ({program.digest[:12]}).\n"
+        f"python {name} train data.npz --epochs 3 --out w.safetensors\n"
+        f"python {name} evaluate data.npz --weights w.safetensors\n"
+        f"python {name} predict data.npz --weights w.safetensors --out p.npz\n"
         f"`specc data {safe} -o data.npz` writes the prepared arrays.\n"
         '"""'
     )

@@ -120,4 +120,9 @@ def emit_clipping(clips: Sequence[Configured], words: Framework) -> str:
         row = CLIPPINGS[clip.kind]
         own = row.tensorflow(clip.attributes) if words is TENSORFLOW else None
         lines += [f"    {each}" for each in own or row.statements(clip.attributes, words)]
-    return "\n".join([*lines, "    return gradients", ""])
+    last = max(i for i, line in enumerate(lines) if line[4] not in " ]")
+    if lines[last].startswith("    gradients = "):
+        lines[last] = lines[last].replace("gradients =", "return", 1)
+    else:
+        lines.append("    return gradients")
+    return "\n".join([*lines, ""])
