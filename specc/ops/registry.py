@@ -16,6 +16,7 @@ FAMILIES = (
     "dropout",
     "embedding",
     "global_pooling",
+    "group_normalization",
     "joining",
     "losses",
     "normalization",

@@ -108,3 +108,44 @@ class CentredLayerNorm(nn.LayerNorm):
     def __init__(self, shape: tuple[int, ...], eps: float = 1e-5) -> None:
         super().__init__(shape, eps)
         self.register_parameter("weight", None)
+
+
+class GroupNorm(nn.GroupNorm):
+    """Group normalization with a weight or a bias only."""
+
+    def __init__(
+        self, groups: int, features: int, eps: float = 1e-5, scale: bool = True, center: bool = True
+    ) -> None:
+        super().__init__(groups, features, eps)
+        if not scale:
+            self.register_parameter("weight", None)
+        if not center:
+            self.register_parameter("bias", None)
+
+    def forward(self, x: Tensor) -> Tensor:
+        # F.group_norm takes no bias without a weight.
+        y = F.group_norm(x, self.num_groups, self.weight, None, self.eps)
+        return y if self.bias is None else y + self.bias.view(-1, *[1] * (x.ndim - 2))
+
+
+class DepthwiseConv2d(nn.Module):
+    """A convolution of each channel with filters of its own, which come before the next channel's."""
+
+    def __init__(
+        self,
+        channels: int,
+        multiplier: int,
+        kernel_size: tuple[int, int],
+        stride: int = 1,
+        padding: int | tuple[int, int] = 0,
+        dilation: int | tuple[int, int] = 1,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        self.options = {"stride": stride, "padding": padding, "dilation": dilation}
+        self.weight = nn.Parameter(torch.empty(channels, multiplier, *kernel_size))
+        self.bias = nn.Parameter(torch.empty(channels * multiplier)) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        filters = self.weight.flatten(0, 1).unsqueeze(1)
+        return F.conv2d(x, filters, self.bias, groups=len(self.weight), **self.options)

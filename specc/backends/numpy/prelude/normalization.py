@@ -205,6 +205,51 @@ def layer_norm_gradient(
     return dx, dgamma.reshape(sizes), dbeta.reshape(sizes)
 
 
+def grouped_shape(shape: tuple[int, ...], groups: int, axis: int) -> tuple[int, ...]:
+    """The shape with the axis of the features divided into groups and the features of each."""
+    return (*shape[:axis], groups, shape[axis] // groups, *shape[axis + 1 :])
+
+
+def group_norm(
+    x: np.ndarray,
+    gamma: np.ndarray | None,
+    beta: np.ndarray | None,
+    groups: int,
+    axis: int,
+    epsilon: float,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Normalize each sample of x by the statistics of its groups of features, on this axis.
+
+    gamma and beta have one value per feature, or are None. Returns y, the normalized x and
+    1 / sqrt(variance + epsilon) of the grouped x.
+    """
+    grouped = x.reshape(grouped_shape(x.shape, groups, axis))
+    axes = tuple(each for each in range(1, grouped.ndim) if each != axis)
+    normalized, _, inverse_deviation = layer_norm(grouped, None, None, axes, epsilon)
+    normalized = normalized.reshape(x.shape)
+    shape = tuple(size if each == axis else 1 for each, size in enumerate(x.shape))
+    return scale_and_shift(normalized, gamma, beta, shape), normalized, inverse_deviation
+
+
+def group_norm_gradient(
+    dy: np.ndarray,
+    normalized: np.ndarray,
+    gamma: np.ndarray | None,
+    inverse_deviation: np.ndarray,
+    groups: int,
+    axis: int,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Gradients of group_norm with respect to x, gamma and beta, one value per feature."""
+    rest = tuple(each for each in range(dy.ndim) if each != axis)
+    dbeta, dgamma = sum_over(dy, rest), sum_over(dy * normalized, rest)
+    slope = scale_and_shift(dy, gamma, None, dbeta.shape)
+    shape = grouped_shape(dy.shape, groups, axis)
+    axes = tuple(each for each in range(1, len(shape)) if each != axis)
+    parts = slope.reshape(shape), normalized.reshape(shape), None, inverse_deviation
+    dx = layer_norm_gradient(*parts, axes)[0]
+    return dx.reshape(dy.shape), dgamma.reshape(-1), dbeta.reshape(-1)
+
+
 def update_statistics(
     moving_mean: np.ndarray,
     moving_variance: np.ndarray,
