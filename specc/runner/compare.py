@@ -70,6 +70,10 @@ def compare(
                 on_step(record)
         rows = batch_rows(train, settings.batch_size)
         outputs = team.ask("predict", inputs=rows)
+        if first is None and tolerance is not None:
+            # From common parameters: those that noise moves are not judged by their effect either.
+            judged = team.ask("predict", inputs=rows, parameters=previous)
+            first = _predictions_apart(judged, settings.steps - 1, tolerance)
         return Comparison(
             name=str(team.opened[reference]["name"]),
             dtype=settings.dtype,
@@ -141,6 +145,22 @@ def _output_difference(outputs: Mapping[str, Arrays]) -> float:
         for a, b in pairs(outputs)
         for name in outputs[a]
     )
+
+
+def _predictions_apart(
+    outputs: Mapping[str, Arrays], step: int, tolerance: float
+) -> FirstDifference | None:
+    """The first output in which the same parameters predict differently.
+
+    Training uses neither the outputs' own activations, where the loss works on logits, nor what
+    only inference does.
+    """
+    for name in next(iter(outputs.values())):
+        for a, b in pairs(outputs):
+            difference = relative_difference(outputs[a][name], outputs[b][name])
+            if difference > tolerance:
+                return FirstDifference(step, "prediction", name, difference, (a, b))
+    return None
 
 
 def exceeds(record: Step, tolerance: float) -> bool:

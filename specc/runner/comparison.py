@@ -32,7 +32,8 @@ class FirstDifference:
     """Where two backends part: the first step (from 0) and in it the first tensor, in the order of
     computation.
 
-    ``kind`` is initial_parameter, batch_order, activation, loss, gradient, parameter or statistic.
+    ``kind`` is initial_parameter, batch_order, activation, loss, gradient, parameter, statistic or,
+    after the last step, prediction.
     """
 
     step: int

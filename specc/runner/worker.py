@@ -180,8 +180,12 @@ class Session:
         scores = self.trainer.evaluate(data["inputs"], data["targets"])
         return {name: float(value) for name, value in scores.items()}
 
-    def predict(self, inputs: Arrays, batch_size: int | None = None) -> Arrays:
-        """The outputs for ``inputs``, in inference mode."""
+    def predict(
+        self, inputs: Arrays, batch_size: int | None = None, parameters: Arrays | None = None
+    ) -> Arrays:
+        """The outputs for ``inputs``, in inference mode; with ``parameters`` put in first."""
+        if parameters is not None:
+            self.module.set_parameters(self.model, parameters)
         outputs = self.module.predict(self.model, inputs, batch_size)
         return {name: np.asarray(value) for name, value in outputs.items()}
 

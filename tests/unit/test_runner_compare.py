@@ -12,6 +12,7 @@ from specc.runner.compare import compare
 from specc.runner.comparison import Settings
 from specc.runner.lockstep import compare_in_lock_step
 from specc.runner.process import Worker
+from specc.testing.equivalence import failure_table
 
 FIXTURES = Path(__file__).parent / "fixtures"
 
@@ -77,6 +78,16 @@ def test_a_difference_of_a_later_step_is_found_at_its_step(tmp_path, train):
     sources = {"good": FIXTURES / "tiny_numpy.py", "bad": bad}
     first = compare(sources, train, Settings(8, 6, tolerance=1e-10)).first_difference
     assert (first.kind, first.tensor, first.step) == ("parameter", "scores.bias", 3)
+
+
+def test_a_difference_that_only_inference_has_is_found(tmp_path, train):
+    old = 'return {"scores": forward(model, cast(model, inputs["x"]))[1]}'
+    bad = corrupted(tmp_path, "tiny_numpy.py", old, old.replace("[1]}", "[1] + 1e-6}"))
+    sources = {"good": FIXTURES / "tiny_numpy.py", "bad": bad}
+    found = compare(sources, train, Settings(8, 2, tolerance=1e-10))
+    first = found.first_difference
+    assert (first.kind, first.tensor, first.step) == ("prediction", "scores", 1)
+    assert "prediction scores" in failure_table(found)
 
 
 def test_an_indifferent_tensor_is_listed_and_not_judged(tmp_path, train):

@@ -127,10 +127,7 @@ def test_the_measures():
     first = {"n.moving_mean": np.array([1.0]), "n.moving_variance": np.array([3.0])}
     second = {"n.moving_mean": np.array([1.2]), "n.moving_variance": np.array([4.0])}
     found = statistics_differences(first, second, epsilon=0.0)
-    assert found == {
-        "n.moving_mean": pytest.approx(0.1),
-        "n.moving_variance": pytest.approx(0.25),
-    }
+    assert found == {"n.moving_mean": pytest.approx(0.1), "n.moving_variance": pytest.approx(0.25)}
 
 
 class _Links(HTMLParser):
