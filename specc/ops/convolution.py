@@ -25,6 +25,7 @@ from specc.ops.options import (
     bias_initializer,
     given,
     kernel_initializer,
+    listed,
     regularizer,
     short,
 )
@@ -52,7 +53,7 @@ def _attributes(rank: int) -> tuple[Attribute, ...]:
             "padding",
             Padding(rank),
             "valid",
-            "valid (none), same (as many outputs as ceil(size / stride), the odd element at the end) or sizes.",
+            "valid (none), same (ceil(size / stride) outputs, the odd element at the end) or sizes.",
         ),
         Attribute("dilation", Integers(rank, 1), 1, "Distance between the elements of the window."),
         Attribute("groups", Integer(1), 1, "Independent groups of channels."),
@@ -63,6 +64,16 @@ def _attributes(rank: int) -> tuple[Attribute, ...]:
         regularizer("kernel"),
         regularizer("bias"),
     )
+
+
+def refuse_dilated_strides(site: Site) -> None:
+    """Keras has no kernel for both at once."""
+    if max(site["strides"]) > 1 and max(site["dilation"]) > 1:
+        raise OpProblem(
+            "strides and dilation cannot both be above 1 (Keras has no such convolution)",
+            help="keep one of them at 1",
+            attribute="dilation",
+        )
 
 
 class Convolution(Op):
@@ -95,6 +106,7 @@ class Convolution(Op):
                 raise OpProblem(
                     f"the {count} {what} do not divide into {site['groups']} groups", attribute=name
                 )
+        refuse_dilated_strides(site)
         return image_type(
             window_sizes(site, "kernel", self._reach(site)), site["filters"], site["layout"]
         )
@@ -156,43 +168,47 @@ class Convolution(Op):
             "{self}(tf.pad({input}, {pads}))", {"pads": full_pads(pads, "channels_last")}, module
         )
 
-    def _literals(self, node: Node) -> tuple[object, ...]:
+    def _numpy(self, node: Node, suffix: str, arguments: str) -> str:
+        """A call of a kernel with what differs from its defaults."""
         pads = node_pads(node, self._reach(node))
+        unit, none = (1, 1), ((0, 0), (0, 0))
+        strides, dilation = node["strides"], node["dilation"]
         if self.rank == 1:
-            return (node["strides"][0], pads[0], node["dilation"][0], node["groups"])
-        return (node["strides"], pads, node["dilation"], node["groups"])
+            options = listed(
+                strides=(strides[0], 1), padding=(pads[0], (0, 0)), dilation=(dilation[0], 1)
+            )
+        else:
+            options = listed(
+                strides=(strides, unit), padding=(pads, none), dilation=(dilation, unit)
+            )
+        if node.attributes.get("groups", 1) == 1:
+            return f"{self.kind}{suffix}({arguments}{options})"
+        return f"grouped_{self.kind}{suffix}({arguments}, {node['groups']}{options})"
 
     def numpy(self, node: Node) -> Form:
-        literals = ", ".join(map(repr, self._literals(node)))
         bias = " + {bias}" if node["use_bias"] else ""
-        return Form(f"{self.kind}({{input}}, {{kernel}}, {literals}){bias}")
+        return Form(self._numpy(node, "", "{input}, {kernel}") + bias)
 
     def gradient(self, node: Node, g: GradientBuilder) -> None:
         (x,), (y,) = node.inputs, node.outputs
         dy = g.of(y)
         assert x is not None and dy is not None
-        kernel, literals = g.parameter(node, "kernel"), self._literals(node)
-        function = f"{self.kind}_kernel_gradient"
-        name = f"d_{kernel.name}"
-        g.add(
-            kernel, g.call(function, (x, dy, kernel.type.shape, *literals), (kernel.type,), name)[0]
-        )
+        kernel = g.parameter(node, "kernel")
+        call = self._numpy(node, "_kernel_gradient", "{0}, {1}, {2}.shape")
+        g.add(kernel, g.expression(call, (x, dy, kernel), kernel.type, f"d_{kernel.name}"))
         if node["use_bias"]:
             bias = g.parameter(node, "bias")
             g.add(bias, g.expression("channel_sum({0})", (dy,), bias.type, f"d_{bias.name}"))
         if g.wants(x):
-            template = (
-                f"{self.kind}_input_gradient({{0}}, {{1}}, {{2}}.shape, "
-                f"{', '.join(map(repr, literals))})"
-            )
-            g.add(x, g.expression(template, (dy, kernel, x), x.type, f"d_{x.name}"))
+            call = self._numpy(node, "_input_gradient", "{0}, {1}, {2}.shape")
+            g.add(x, g.expression(call, (dy, kernel, x), x.type, f"d_{x.name}"))
 
 
 class Conv2d(Convolution):
     """A 2-D convolution (cross-correlation).
 
-    input: (batch, height, width, channels), or channels first by ``layout``; kernel: (height, width,
-    channels / groups, filters); bias: (filters,).
+    input: (batch, height, width, channels), or channels first by ``layout``;
+    kernel: (height, width, channels / groups, filters); bias: (filters,).
     """
 
     kind = "conv2d"
@@ -231,8 +247,8 @@ class Conv2d(Convolution):
 class Conv1d(Convolution):
     """A 1-D convolution (cross-correlation) over time.
 
-    input: (batch, length, channels), or channels first by ``layout``; kernel: (length, channels / groups,
-    filters); bias: (filters,).
+    input: (batch, length, channels), or channels first by ``layout``;
+    kernel: (length, channels / groups, filters); bias: (filters,).
     """
 
     kind = "conv1d"
@@ -253,4 +269,108 @@ class Conv1d(Convolution):
     )
 
 
-OPS = (Conv1d, Conv2d)
+class DepthwiseConv2d(Convolution):
+    """A 2-D convolution of each channel by itself (the first half of a separable convolution).
+
+    input: (batch, height, width, channels), or channels first by ``layout``;
+    kernel: (height, width, channels, depth_multiplier); bias: (channels * depth_multiplier,).
+    Output channel ``c * depth_multiplier + m`` is filter m of channel c.
+    """
+
+    kind = "depthwise_conv2d"
+    ports = (Port("input", doc="images"),)
+    attributes = (
+        Attribute("kernel_size", Integers(2, 1), doc="Size of the window on each axis."),
+        *(a for a in _attributes(2) if a.name in ("strides", "padding", "dilation")),
+        Attribute("depth_multiplier", Integer(1), 1, "Filters per channel."),
+        *(a for a in _attributes(2)[6:]),
+    )
+    samples = (
+        Sample((TensorType("float", (BATCH, 7, 6, 3)),), {"kernel_size": 3}),
+        Sample(
+            (TensorType("float", (BATCH, 8, 7, 4)),),
+            {"kernel_size": [3, 2], "strides": 2, "padding": "same", "depth_multiplier": 2},
+        ),
+        Sample(
+            (TensorType("float", (BATCH, 6, 6, 2)),),
+            {"kernel_size": 3, "padding": 1, "use_bias": False},
+            "pytorch",
+        ),
+    )
+    bad = (
+        BadSample(
+            (TensorType("float", (BATCH, 8, 8, 2)),),
+            {"kernel_size": 3, "strides": [1, 2]},
+            "one stride for both axes",
+        ),
+        BadSample((TensorType("float", (BATCH, 8, 8)),), {"kernel_size": 3}, "needs 3 axes"),
+    )
+
+    def infer(self, site: Site) -> TensorType:
+        channels = self._channels(site)
+        if len(set(site["strides"])) > 1:
+            raise OpProblem(
+                f"{self.kind} takes one stride for both axes (TensorFlow has no other kernel)",
+                attribute="strides",
+            )
+        refuse_dilated_strides(site)
+        sizes = window_sizes(site, "kernel", self._reach(site))
+        return image_type(sizes, channels * site["depth_multiplier"], site["layout"])
+
+    def parameters(self, site: Site) -> tuple[Parameter, ...]:
+        channels, multiplier = self._channels(site), site["depth_multiplier"]
+        window = int(product(site["kernel_size"]))  # type: ignore[arg-type]
+        # Keras counts the kernel's own axes, PyTorch those of a convolution with C groups.
+        fans = {"fan_in": window * channels, "fan_out": window * multiplier}
+        if not site.keras:
+            fans = {"fan_in": window, "fan_out": window * channels * multiplier}
+        shape = (*site["kernel_size"], channels, multiplier)
+        kernel = weight_parameter(site, "kernel", shape, **fans)
+        if not site["use_bias"]:
+            return (kernel,)
+        return kernel, weight_parameter(site, "bias", (channels * multiplier,), **fans)
+
+    def flops(self, node: Node) -> Dim:
+        return product(node.outputs[0].type.shape) * (product(node["kernel_size"]) * 2)
+
+    def torch(self, node: Node) -> Form:
+        height, width, channels, multiplier = node.parameters[0].shape
+        pads = node_pads(node, self._reach(node))
+        aligned = symmetric(pads)
+        module = Module(
+            "DepthwiseConv2d",
+            (channels, multiplier, (height, width)),
+            given(
+                stride=(short(node["strides"]), 1),
+                padding=(short(tuple(before for before, _ in pads)) if aligned else 0, 0),
+                dilation=(short(node["dilation"]), 1),
+                bias=(node["use_bias"], True),
+            ),
+            (Weight("kernel", ("weight",), (2, 3, 0, 1)), Weight("bias", ("bias",))),
+        )
+        source = "{input}" if aligned else f"F.pad({{input}}, {torch_pad(pads)})"
+        return Form(f"{{self}}({source})", module=module)
+
+    def tensorflow(self, node: Node) -> Form:
+        padding = node["padding"]
+        named = isinstance(padding, str)
+        module = Module(
+            "keras.layers.DepthwiseConv2D",
+            (short(node["kernel_size"]),),
+            given(
+                strides=(short(node["strides"]), 1),
+                padding=(padding if named else "valid", "valid"),
+                depth_multiplier=(node["depth_multiplier"], 1),
+                dilation_rate=(short(node["dilation"]), 1),
+                use_bias=(node["use_bias"], True),
+            ),
+            (Weight("kernel", ("kernel",)), Weight("bias", ("bias",))),
+        )
+        pads = node_pads(node, self._reach(node))
+        source = "{input}"
+        if not named and any(map(any, pads)):
+            source = f"tf.pad({{input}}, {full_pads(pads, 'channels_last')})"
+        return Form(f"{{self}}({source})", module=module)
+
+
+OPS = (Conv1d, Conv2d, DepthwiseConv2d)

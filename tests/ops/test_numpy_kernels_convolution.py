@@ -79,11 +79,21 @@ CASES = [
 
 
 def kernels(name):
-    """The forward, input gradient and kernel gradient functions of one convolution."""
-    return [
-        getattr(convolution, name + suffix)
-        for suffix in ("", "_input_gradient", "_kernel_gradient")
-    ]
+    """The forward, input gradient and kernel gradient functions, with groups as last argument."""
+
+    def one(suffix):
+        def call(*arguments, groups=1):
+            *tensors, strides, padding, dilation = arguments
+            options = {"strides": strides, "padding": padding, "dilation": dilation}
+            if groups == 1:
+                return getattr(convolution, name + suffix)(*tensors, **options)
+            return getattr(convolution, f"grouped_{name}{suffix}")(*tensors, groups, **options)
+
+        if name == "depthwise_conv2d":
+            return getattr(convolution, name + suffix)
+        return lambda *arguments: call(*arguments[:-1], groups=arguments[-1])
+
+    return [one(suffix) for suffix in ("", "_input_gradient", "_kernel_gradient")]
 
 
 @pytest.mark.parametrize(("name", "input_shape", "kernel_shape", "attributes"), CASES)
@@ -132,7 +142,7 @@ def test_arguments_are_left_unchanged():
     rng = np.random.default_rng(2)
     x, kernel = rng.standard_normal((2, 4, 4, 2)), rng.standard_normal((1, 1, 2, 2))
     copies = x.copy(), kernel.copy()
-    attributes = ((1, 1), NONE, (1, 1), 1)
+    attributes = ((1, 1), NONE, (1, 1))
     y = convolution.conv2d(x, kernel, *attributes)
     y += 1.0
     convolution.conv2d_input_gradient(y, kernel, x.shape, *attributes)
@@ -144,8 +154,8 @@ def test_arguments_are_left_unchanged():
 def test_a_large_batch_is_the_same_image_by_image():
     rng = np.random.default_rng(3)
     x, kernel = rng.standard_normal((40, 30, 30, 4)), rng.standard_normal((3, 3, 4, 2))
-    attributes = ((1, 1), ((1, 1), (1, 1)), (1, 1), 1)
-    windows = convolution.image_windows(x, (3, 3), *attributes[:3])
+    attributes = ((1, 1), ((1, 1), (1, 1)), (1, 1))
+    windows = convolution.image_windows(x, (3, 3), *attributes)
     assert len(convolution.image_blocks(windows)) == 2
     y = convolution.conv2d(x, kernel, *attributes)
     single = [convolution.conv2d(image[None], kernel, *attributes) for image in x]
@@ -159,5 +169,5 @@ def test_a_large_batch_is_the_same_image_by_image():
 
 
 def test_an_empty_batch_gives_an_empty_result():
-    y = convolution.conv2d(np.zeros((0, 5, 5, 2)), np.ones((3, 3, 2, 4)), (1, 1), NONE, (1, 1), 1)
+    y = convolution.conv2d(np.zeros((0, 5, 5, 2)), np.ones((3, 3, 2, 4)))
     assert y.shape == (0, 3, 3, 4)

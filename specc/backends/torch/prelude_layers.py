@@ -129,7 +129,7 @@ class GroupNorm(nn.GroupNorm):
 
 
 class DepthwiseConv2d(nn.Module):
-    """A convolution of each channel with filters of its own, which come before the next channel's."""
+    """A convolution of each channel with filters of its own, in the channels' order."""
 
     def __init__(
         self,

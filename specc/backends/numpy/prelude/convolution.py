@@ -1,5 +1,7 @@
 """Convolutions over channels-last arrays, each with the gradients of its input and its kernel."""
 
+from typing import Any
+
 import numpy as np
 
 
@@ -31,20 +33,15 @@ def image_blocks(windows: np.ndarray) -> list[slice]:
 def conv2d(
     x: np.ndarray,
     kernel: np.ndarray,
-    strides: tuple[int, int],
-    padding: tuple[tuple[int, int], tuple[int, int]],
-    dilation: tuple[int, int],
-    groups: int,
+    strides: tuple[int, int] = (1, 1),
+    padding: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0)),
+    dilation: tuple[int, int] = (1, 1),
 ) -> np.ndarray:
-    """Convolve x (N, H, W, C) with kernel (kh, kw, C / groups, F) to (N, OH, OW, F).
+    """Convolve x (N, H, W, C) with kernel (kh, kw, C, F) to (N, OH, OW, F).
 
     A matrix product does it: the patches are the rows, the filters the columns. padding is
-    ((top, bottom), (left, right)). Group g of the filters sees group g of the channels.
+    ((top, bottom), (left, right)).
     """
-    if groups > 1:
-        pairs = zip(np.split(x, groups, axis=-1), np.split(kernel, groups, axis=-1), strict=True)
-        parts = [conv2d(part, weights, strides, padding, dilation, 1) for part, weights in pairs]
-        return np.concatenate(parts, axis=-1)
     kernel_height, kernel_width, _, filters = kernel.shape
     windows = image_windows(x, (kernel_height, kernel_width), strides, padding, dilation)
     flat_kernel = kernel.reshape(-1, filters)
@@ -59,23 +56,14 @@ def conv2d_input_gradient(
     dy: np.ndarray,
     kernel: np.ndarray,
     input_shape: tuple[int, ...],
-    strides: tuple[int, int],
-    padding: tuple[tuple[int, int], tuple[int, int]],
-    dilation: tuple[int, int],
-    groups: int,
+    strides: tuple[int, int] = (1, 1),
+    padding: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0)),
+    dilation: tuple[int, int] = (1, 1),
 ) -> np.ndarray:
     """Gradient of conv2d with respect to its input: dy (N, OH, OW, F) to dx of input_shape.
 
     Each tap (i, j) of the kernel sends dy @ kernel[i, j].T back to the pixels it read.
     """
-    if groups > 1:
-        part_shape = (*input_shape[:3], input_shape[3] // groups)
-        pairs = zip(np.split(dy, groups, axis=-1), np.split(kernel, groups, axis=-1), strict=True)
-        parts = [
-            conv2d_input_gradient(part, weights, part_shape, strides, padding, dilation, 1)
-            for part, weights in pairs
-        ]
-        return np.concatenate(parts, axis=-1)
     batch, height, width, channels = input_shape
     (top, bottom), (left, right) = padding
     _, out_height, out_width, filters = dy.shape
@@ -93,24 +81,15 @@ def conv2d_kernel_gradient(
     x: np.ndarray,
     dy: np.ndarray,
     kernel_shape: tuple[int, ...],
-    strides: tuple[int, int],
-    padding: tuple[tuple[int, int], tuple[int, int]],
-    dilation: tuple[int, int],
-    groups: int,
+    strides: tuple[int, int] = (1, 1),
+    padding: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0)),
+    dilation: tuple[int, int] = (1, 1),
 ) -> np.ndarray:
     """Gradient of conv2d with respect to its kernel: x (N, H, W, C), dy (N, OH, OW, F).
 
     The patches' matrix, transposed, times dy.
     """
     kernel_height, kernel_width, channels, filters = kernel_shape
-    if groups > 1:
-        part_shape = (kernel_height, kernel_width, channels, filters // groups)
-        pairs = zip(np.split(x, groups, axis=-1), np.split(dy, groups, axis=-1), strict=True)
-        parts = [
-            conv2d_kernel_gradient(part, part_dy, part_shape, strides, padding, dilation, 1)
-            for part, part_dy in pairs
-        ]
-        return np.concatenate(parts, axis=-1)
     windows = image_windows(x, (kernel_height, kernel_width), strides, padding, dilation)
     dkernel = np.zeros((kernel_height * kernel_width * channels, filters), dy.dtype)
     for block in image_blocks(windows):
@@ -122,17 +101,16 @@ def conv2d_kernel_gradient(
 def conv1d(
     x: np.ndarray,
     kernel: np.ndarray,
-    strides: int,
-    padding: tuple[int, int],
-    dilation: int,
-    groups: int,
+    strides: int = 1,
+    padding: tuple[int, int] = (0, 0),
+    dilation: int = 1,
 ) -> np.ndarray:
-    """Convolve x (N, T, C) with kernel (k, C / groups, F) to (N, OT, F); padding is (left, right).
+    """Convolve x (N, T, C) with kernel (k, C, F) to (N, OT, F); padding is (left, right).
 
     Done as a two-dimensional convolution over images of height 1.
     """
     image, filters = x[:, None], kernel[None]
-    y = conv2d(image, filters, (1, strides), ((0, 0), padding), (1, dilation), groups)
+    y = conv2d(image, filters, (1, strides), ((0, 0), padding), (1, dilation))
     return y[:, 0]
 
 
@@ -140,17 +118,16 @@ def conv1d_input_gradient(
     dy: np.ndarray,
     kernel: np.ndarray,
     input_shape: tuple[int, ...],
-    strides: int,
-    padding: tuple[int, int],
-    dilation: int,
-    groups: int,
+    strides: int = 1,
+    padding: tuple[int, int] = (0, 0),
+    dilation: int = 1,
 ) -> np.ndarray:
     """Gradient of conv1d with respect to its input: dy (N, OT, F) to dx of input_shape."""
     batch, steps, channels = input_shape
     image_shape = (batch, 1, steps, channels)
     pads = ((0, 0), padding)
     dx = conv2d_input_gradient(
-        dy[:, None], kernel[None], image_shape, (1, strides), pads, (1, dilation), groups
+        dy[:, None], kernel[None], image_shape, (1, strides), pads, (1, dilation)
     )
     return dx[:, 0]
 
@@ -159,26 +136,77 @@ def conv1d_kernel_gradient(
     x: np.ndarray,
     dy: np.ndarray,
     kernel_shape: tuple[int, ...],
-    strides: int,
-    padding: tuple[int, int],
-    dilation: int,
-    groups: int,
+    strides: int = 1,
+    padding: tuple[int, int] = (0, 0),
+    dilation: int = 1,
 ) -> np.ndarray:
     """Gradient of conv1d with respect to its kernel: x (N, T, C), dy (N, OT, F)."""
     shape = (1, *kernel_shape)
     pads = ((0, 0), padding)
     dkernel = conv2d_kernel_gradient(
-        x[:, None], dy[:, None], shape, (1, strides), pads, (1, dilation), groups
+        x[:, None], dy[:, None], shape, (1, strides), pads, (1, dilation)
     )
     return dkernel.reshape(kernel_shape)
+
+
+def grouped_conv1d(x: np.ndarray, kernel: np.ndarray, groups: int, **options: Any) -> np.ndarray:
+    """conv1d of each group of channels with its group of filters: kernel (k, C / groups, F)."""
+    pairs = zip(np.split(x, groups, axis=-1), np.split(kernel, groups, axis=-1), strict=True)
+    return np.concatenate([conv1d(*pair, **options) for pair in pairs], axis=-1)
+
+
+def grouped_conv1d_input_gradient(
+    dy: np.ndarray, kernel: np.ndarray, input_shape: tuple[int, ...], groups: int, **options: Any
+) -> np.ndarray:
+    """Gradient of grouped_conv1d with respect to its input: dx of input_shape."""
+    shape = (*input_shape[:-1], input_shape[-1] // groups)
+    pairs = zip(np.split(dy, groups, axis=-1), np.split(kernel, groups, axis=-1), strict=True)
+    parts = [conv1d_input_gradient(*pair, shape, **options) for pair in pairs]
+    return np.concatenate(parts, axis=-1)
+
+
+def grouped_conv1d_kernel_gradient(
+    x: np.ndarray, dy: np.ndarray, kernel_shape: tuple[int, ...], groups: int, **options: Any
+) -> np.ndarray:
+    """Gradient of grouped_conv1d with respect to its kernel."""
+    shape = (*kernel_shape[:-1], kernel_shape[-1] // groups)
+    pairs = zip(np.split(x, groups, axis=-1), np.split(dy, groups, axis=-1), strict=True)
+    parts = [conv1d_kernel_gradient(*pair, shape, **options) for pair in pairs]
+    return np.concatenate(parts, axis=-1)
+
+
+def grouped_conv2d(x: np.ndarray, kernel: np.ndarray, groups: int, **options: Any) -> np.ndarray:
+    """conv2d of each group of channels with its filters: kernel (kh, kw, C / groups, F)."""
+    pairs = zip(np.split(x, groups, axis=-1), np.split(kernel, groups, axis=-1), strict=True)
+    return np.concatenate([conv2d(*pair, **options) for pair in pairs], axis=-1)
+
+
+def grouped_conv2d_input_gradient(
+    dy: np.ndarray, kernel: np.ndarray, input_shape: tuple[int, ...], groups: int, **options: Any
+) -> np.ndarray:
+    """Gradient of grouped_conv2d with respect to its input: dx of input_shape."""
+    shape = (*input_shape[:-1], input_shape[-1] // groups)
+    pairs = zip(np.split(dy, groups, axis=-1), np.split(kernel, groups, axis=-1), strict=True)
+    parts = [conv2d_input_gradient(*pair, shape, **options) for pair in pairs]
+    return np.concatenate(parts, axis=-1)
+
+
+def grouped_conv2d_kernel_gradient(
+    x: np.ndarray, dy: np.ndarray, kernel_shape: tuple[int, ...], groups: int, **options: Any
+) -> np.ndarray:
+    """Gradient of grouped_conv2d with respect to its kernel."""
+    shape = (*kernel_shape[:-1], kernel_shape[-1] // groups)
+    pairs = zip(np.split(x, groups, axis=-1), np.split(dy, groups, axis=-1), strict=True)
+    parts = [conv2d_kernel_gradient(*pair, shape, **options) for pair in pairs]
+    return np.concatenate(parts, axis=-1)
 
 
 def depthwise_conv2d(
     x: np.ndarray,
     kernel: np.ndarray,
-    strides: tuple[int, int],
-    padding: tuple[tuple[int, int], tuple[int, int]],
-    dilation: tuple[int, int],
+    strides: tuple[int, int] = (1, 1),
+    padding: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0)),
+    dilation: tuple[int, int] = (1, 1),
 ) -> np.ndarray:
     """Convolve each channel of x (N, H, W, C) with its own filters: kernel (kh, kw, C, M).
 
@@ -197,9 +225,9 @@ def depthwise_conv2d_input_gradient(
     dy: np.ndarray,
     kernel: np.ndarray,
     input_shape: tuple[int, ...],
-    strides: tuple[int, int],
-    padding: tuple[tuple[int, int], tuple[int, int]],
-    dilation: tuple[int, int],
+    strides: tuple[int, int] = (1, 1),
+    padding: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0)),
+    dilation: tuple[int, int] = (1, 1),
 ) -> np.ndarray:
     """Gradient of depthwise_conv2d with respect to its input: dy (N, OH, OW, C * M) to dx."""
     batch, height, width, channels = input_shape
@@ -219,9 +247,9 @@ def depthwise_conv2d_kernel_gradient(
     x: np.ndarray,
     dy: np.ndarray,
     kernel_shape: tuple[int, ...],
-    strides: tuple[int, int],
-    padding: tuple[tuple[int, int], tuple[int, int]],
-    dilation: tuple[int, int],
+    strides: tuple[int, int] = (1, 1),
+    padding: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0)),
+    dilation: tuple[int, int] = (1, 1),
 ) -> np.ndarray:
     """Gradient of depthwise_conv2d with respect to its kernel: x (N, H, W, C), dy as the output."""
     kernel_height, kernel_width, channels, multiplier = kernel_shape
