@@ -86,6 +86,8 @@ JOINS: dict[str, tuple[list[dict[str, Any]], Callable[..., Any]]] = {
 }
 
 
+# Flatten says that it drops the mask, which is what the case is about.
+@pytest.mark.filterwarnings("ignore:Layer 'flatten")
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("name", JOINS)
 def test_masks_go_where_keras_takes_them(name: str, training: bool, tmp_path: Path) -> None:
