@@ -47,6 +47,7 @@ LAYERS: dict[str, Any] = {
     "global_average_pool2d": layers.GlobalAveragePooling2D,
     "global_max_pool1d": layers.GlobalMaxPooling1D,
     "global_max_pool2d": layers.GlobalMaxPooling2D,
+    "group_norm": layers.GroupNormalization,
     "gru": layers.GRU,
     "layer_norm": layers.LayerNormalization,
     "leaky_relu": lambda negative_slope=0.3: layers.Activation(
@@ -55,7 +56,6 @@ LAYERS: dict[str, Any] = {
     "lstm": layers.LSTM,
     "max_pool1d": layers.MaxPooling1D,
     "max_pool2d": layers.MaxPooling2D,
-    "multi_head_attention": layers.MultiHeadAttention,
     "multiply": layers.Multiply,
     "permute": layers.Permute,
     "relu": layers.ReLU,

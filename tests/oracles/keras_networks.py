@@ -6,11 +6,13 @@ are not exact in float64. The losses take logits: there Keras clips probabilitie
 """
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
-from keras import layers, losses, optimizers
+from keras import layers, losses, optimizers, regularizers
 from keras.src.backend.common import dtypes
 from oracle_files import Arrays, Run
 
@@ -67,7 +69,71 @@ def text_lstm() -> keras.Model:
     return model
 
 
-NETWORKS = {network.__name__: network for network in (mlp, mnist_cnn, speech_lstm, text_lstm)}
+class FixedDropout(layers.Layer):
+    """Dropout with given masks, since no two backends of Keras draw the same.
+
+    ``mask(shape, step)`` is the generated file's; ``step`` gives the number of the step.
+    """
+
+    def __init__(self, mask: Callable[..., np.ndarray], step: Callable[[], int]) -> None:
+        super().__init__()
+        self.mask, self.step = mask, step
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        if not training or x.shape[0] is None:
+            return x
+        return x * keras.ops.convert_to_tensor(self.mask(tuple(x.shape), self.step()))
+
+
+def regularized(run: Run) -> keras.Model:
+    file = run.generated()
+    key = file.layer_key(file.SEED, "drop")
+
+    def mask(shape: tuple[int, ...], step: int) -> np.ndarray:
+        return file.dropout_mask(shape, 0.3, key, step, np.float64)
+
+    image = keras.Input((28, 28, 1))
+    x = layers.Conv2D(8, 3, strides=2, padding="same", use_bias=False, name="conv")(image)
+    x = layers.BatchNormalization(momentum=0.9, name="norm")(x)
+    x = layers.Activation("gelu")(x)
+    x = layers.MaxPooling2D(3, strides=2, padding="same")(x)
+    x = FixedDropout(mask, lambda: int(model.optimizer.iterations))(x)
+    x = layers.Flatten()(x)
+    x = layers.Dense(
+        32,
+        activation="elu",
+        kernel_regularizer=regularizers.L2(0.01),
+        bias_regularizer=regularizers.L1(0.001),
+        name="hidden",
+    )(x)
+    x = layers.LayerNormalization(name="features")(x)
+    model = keras.Model(image, layers.Dense(10, name="scores")(x))
+    rate = optimizers.schedules.PiecewiseConstantDecay([15, 30], [3e-3, 1e-3, 5e-4])
+    optimizer = optimizers.AdamW(rate, weight_decay=0.01, clipnorm=0.5)
+    optimizer.exclude_from_weight_decay(var_names=["bias"])
+    model.compile(optimizer, losses.SparseCategoricalCrossentropy(from_logits=True))
+    return model
+
+
+def tagger() -> keras.Model:
+    words = keras.Input((40,), dtype="int64")
+    x = layers.Embedding(4000, 16, mask_zero=True, name="embedding")(words)
+    x = layers.Bidirectional(layers.LSTM(12, return_sequences=True), name="both")(x)
+    x = layers.BatchNormalization(momentum=0.9, name="norm")(x)
+    x = layers.GRU(12, return_sequences=True, name="second")(x)
+    model = keras.Model(words, layers.Dense(4, name="scores")(x))
+    rate = optimizers.schedules.CosineDecay(3e-3, 30, alpha=0.1)
+    model.compile(
+        optimizers.RMSprop(rate, momentum=0.9),
+        losses.SparseCategoricalCrossentropy(from_logits=True),
+    )
+    return model
+
+
+NETWORKS: dict[str, Callable[..., keras.Model]] = {
+    network.__name__: network
+    for network in (mlp, mnist_cnn, speech_lstm, text_lstm, regularized, tagger)
+}
 
 
 def use_double_precision() -> None:
@@ -82,11 +148,19 @@ def use_double_precision() -> None:
 
 def weights(model: keras.Model) -> dict[str, keras.Variable]:
     """Every weight by the path that a spec gives it: layer.weight."""
-    return {f"{layer.name}.{each.name}": each for layer in model.layers for each in layer.weights}
+    found = {}
+    for layer in model.layers:
+        own = {each.name: each for each in layer.weights}
+        if isinstance(layer, layers.Bidirectional):
+            own = {each.name: each for each in layer.forward_layer.weights}
+            own |= {f"backward.{each.name}": each for each in layer.backward_layer.weights}
+        found |= {f"{layer.name}.{name}": variable for name, variable in own.items()}
+    return found
 
 
 def train(run: Run) -> tuple[Arrays, list[float]]:
-    model = NETWORKS[run.name]()
+    network = NETWORKS[run.name]
+    model = network(run) if network is regularized else network()
     held = weights(model)
     assert held.keys() == run.start.keys(), (sorted(held), sorted(run.start))
     for name, variable in held.items():

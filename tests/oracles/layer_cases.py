@@ -325,11 +325,12 @@ def load(path: Path) -> Any:
 
 def read(folder: Path) -> dict[str, Arrays] | str:
     """What the oracle computed, or why it could not."""
-    path = folder / "oracle.npz"
-    if not path.exists():
-        return (folder / "oracle.txt").read_text()
+    if not (folder / "arrays.npz").exists():
+        return "there is nothing to compare with"
+    if (failure := folder / "oracle.txt").exists():
+        return failure.read_text()
     found: dict[str, Arrays] = {"statistics": {}}
-    for key, array in np.load(path).items():
+    for key, array in np.load(folder / "oracle.npz").items():
         group, name = key.split("/")
         found.setdefault(group, {})[name] = array
     return found

@@ -7,6 +7,7 @@ framework's runs go through one process of its own: generated_run.py and the two
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,11 +27,12 @@ Arrays = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Network:
-    """A spec and the convention whose framework is its oracle."""
+    """A spec, the convention whose framework is its oracle, and the example whose rows it takes."""
 
     name: str
     conventions: str
     spec: Path
+    data: str
 
     @property
     def id(self) -> str:
@@ -50,45 +52,38 @@ class Length:
         return self.epochs * self.batches
 
 
+EXAMPLE_NAMES = ("mlp", "mnist_cnn", "speech_lstm", "text_lstm")
 NETWORKS = {
     network.id: network
     for network in (
-        Network("mlp", "keras", EXAMPLES / "mlp.yaml"),
-        Network("mnist_cnn", "keras", EXAMPLES / "mnist_cnn.yaml"),
-        Network("speech_lstm", "keras", EXAMPLES / "speech_lstm.yaml"),
-        Network("text_lstm", "keras", EXAMPLES / "text_lstm.yaml"),
-        Network("mlp", "pytorch", HERE / "specs/mlp.yaml"),
-        Network("mnist_cnn", "pytorch", HERE / "specs/mnist_cnn.yaml"),
-        Network("speech_lstm", "pytorch", HERE / "specs/speech_lstm.yaml"),
-        Network("text_lstm", "pytorch", HERE / "specs/text_lstm.yaml"),
+        *(Network(name, "keras", EXAMPLES / f"{name}.yaml", name) for name in EXAMPLE_NAMES),
+        Network("regularized", "keras", HERE / "specs/regularized.yaml", "mnist_cnn"),
+        Network("tagger", "keras", HERE / "specs/tagger.yaml", "text_lstm"),
+        *(Network(name, "pytorch", HERE / f"specs/{name}.yaml", name) for name in EXAMPLE_NAMES),
     )
 }
 
 
 def prepare(network: Network, length: Length, folder: Path) -> None:
-    """Writes BACKEND.py of each backend and data.npz with the rows and the length of the run.
-
-    The rows are those of the example of the same name.
-    """
+    """Writes BACKEND.py of each backend and data.npz with the rows and the length of the run."""
     sets = {} if length.batch_size is None else {"training.batch_size": str(length.batch_size)}
     program, _ = load_program(network.spec, sets)
     for backend in BACKENDS:
         (folder / f"{backend}.py").write_text(compile_program(program, backend))
-    example, _ = load_program(EXAMPLES / f"{network.name}.yaml")
+    example, _ = load_program(EXAMPLES / f"{network.data}.yaml")
     part = load_data(example, EXAMPLES, "float64").train
     assert program.training is not None
     batch = program.training.batch_size
     rows = min(length.batches * batch - batch // 2, len(part))
     assert (length.batches - 1) * batch < rows < length.batches * batch, "the last batch is partial"
-    arrays = {}
-    for kind, values, held in (
-        ("inputs", program.inputs, part.inputs),
-        ("targets", program.targets, part.targets),
-    ):
-        for value in values:
-            arrays[f"{kind}/{value.name}"] = held[value.name][:rows].reshape(
-                rows, *value.type.shape[1:]
-            )
+    held = part.inputs | part.targets
+    if network.name == "tagger":
+        held["tags"] = held["words"] % 4
+    arrays = {
+        f"{kind}/{value.name}": held[value.name][:rows].reshape(rows, *value.type.shape[1:])
+        for kind, values in (("inputs", program.inputs), ("targets", program.targets))
+        for value in values
+    }
     np.savez(folder / "data.npz", epochs=length.epochs, batch_size=batch, **arrays)
 
 
@@ -98,13 +93,19 @@ def train(folders: dict[str, Path], keras_backend: str = "torch") -> None:
     ``keras_backend`` is what Keras runs on as an oracle: torch or jax, where its optimizers are
     exact in float64.
     """
-    for backend in BACKENDS:
-        run("generated_run.py", backend, *folders.values())
-    for conventions, script in ORACLES.items():
-        own = [path for key, path in folders.items() if NETWORKS[key].conventions == conventions]
-        keras = {"KERAS_BACKEND": keras_backend, "JAX_ENABLE_X64": "1"}
-        if own:
-            run(script, *own, **(keras if conventions == "keras" else {}))
+    run("generated_run.py", "numpy", *folders.values())  # the oracles start from its parameters
+    keras = {"KERAS_BACKEND": keras_backend, "JAX_ENABLE_X64": "1"}
+    with ThreadPoolExecutor() as pool:
+        runs = [
+            pool.submit(run, "generated_run.py", backend, *folders.values())
+            for backend in BACKENDS[1:]
+        ]
+        for conventions, script in ORACLES.items():
+            own = [f for key, f in folders.items() if NETWORKS[key].conventions == conventions]
+            variables = keras if conventions == "keras" else {}
+            runs += [pool.submit(run, script, *own, **variables)] if own else []
+        for each in runs:
+            each.result()
 
 
 def run(script: str, *arguments: object, **variables: str) -> None:

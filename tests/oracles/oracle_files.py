@@ -1,8 +1,10 @@
 """What an oracle reads and writes in a network's folder. NumPy alone: no specc, no framework."""
 
+import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -31,6 +33,14 @@ class Run:
     @property
     def name(self) -> str:
         return self.folder.name.partition("-")[0]
+
+    def generated(self) -> Any:
+        """The generated NumPy file: its masks are an input of a run like its start and orders."""
+        description = importlib.util.spec_from_file_location("generated", self.folder / "numpy.py")
+        assert description is not None and description.loader is not None
+        module = importlib.util.module_from_spec(description)
+        description.loader.exec_module(module)
+        return module
 
     def epochs(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Inputs and targets of each epoch in its order."""

@@ -6,17 +6,20 @@ The NumPy files are compared; that the backends agree is tests/ops/test_op_table
 import os
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 
 import numpy as np
 import pytest
-from layer_cases import Arrays, cases, read, write
+from layer_cases import Arrays, Case, cases, read, write
 
 ORACLES = {"keras": "keras_layers.py", "pytorch": "torch_layers.py"}
 CASES = [(name, conventions) for conventions in ORACLES for name in cases(conventions)]
 TOLERANCE = 1e-12
 
-Results = dict[tuple[str, str], tuple[dict[str, Arrays], dict[str, Arrays] | str]]
+# What a file or a framework computes, or the traceback of what went wrong.
+Found = dict[str, Arrays] | str
+Results = dict[tuple[str, str], tuple[Found, Found]]
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +28,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     found: Results = {}
     for conventions, script in ORACLES.items():
         root = tmp_path_factory.mktemp(conventions)
-        ours = {name: write(case, root / name) for name, case in cases(conventions).items()}
+        ours = {name: attempt(case, root / name) for name, case in cases(conventions).items()}
         subprocess.run(
             [sys.executable, str(Path(__file__).with_name(script)), str(root)],
             check=True,
@@ -36,9 +39,19 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     return found
 
 
+def attempt(case: Case, folder: Path) -> Found:
+    """One layer that cannot be built fails its own test and no other."""
+    try:
+        return write(case, folder)
+    except Exception:
+        return traceback.format_exc()
+
+
 @pytest.mark.parametrize(("name", "conventions"), CASES)
 def test_computes_as_the_framework(name: str, conventions: str, results: Results) -> None:
     ours, theirs = results[name, conventions]
+    if isinstance(ours, str):
+        pytest.fail(f"the generated file has failed:\n{ours}", pytrace=False)
     if isinstance(theirs, str):
         pytest.fail(f"the oracle has failed:\n{theirs}", pytrace=False)
     for group, arrays in ours.items():

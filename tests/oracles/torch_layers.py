@@ -40,6 +40,17 @@ def convolution(kind: type[nn.Module]) -> Callable[..., Tensor]:
     return layer
 
 
+def depthwise(x: Tensor, p: Tensors, kernel_size: Any, **options: Any) -> Tensor:
+    height, width, channels, multiplier = p["kernel"].shape
+    bias = options.pop("use_bias", True)
+    padding = options.pop("padding", 0)
+    assert not options
+    outputs = channels * multiplier
+    module = nn.Conv2d(channels, outputs, kernel_size, 1, padding, groups=channels, bias=bias)
+    kernel = p["kernel"].permute(2, 3, 0, 1).reshape(outputs, 1, height, width)
+    return apply(module, {"weight": kernel} | ({"bias": p["bias"]} if bias else {}), x)
+
+
 def pool(kind: type[nn.Module]) -> Callable[..., Tensor]:
     def layer(
         x: Tensor, p: Tensors, pool_size: Any = 2, strides: Any = None, padding: int = 0
@@ -69,6 +80,11 @@ def batch_norm(x: Tensor, p: Tensors, training: bool, **options: Any) -> Tensor:
 def layer_norm(x: Tensor, p: Tensors, axis: Any = -1, **options: Any) -> Tensor:
     shape = [x.shape[each] for each in ([axis] if isinstance(axis, int) else axis)]
     module = nn.LayerNorm(shape, elementwise_affine=bool(p))
+    return apply(module, {"weight": p["gamma"], "bias": p["beta"]} if p else {}, x)
+
+
+def group_norm(x: Tensor, p: Tensors, groups: int, **options: Any) -> Tensor:
+    module = nn.GroupNorm(groups, x.shape[1], affine=bool(p))
     return apply(module, {"weight": p["gamma"], "bias": p["beta"]} if p else {}, x)
 
 
@@ -132,6 +148,7 @@ LAYERS: dict[str, Callable[..., Any]] = {
     "conv1d": convolution(nn.Conv1d),
     "conv2d": convolution(nn.Conv2d),
     "dense": dense,
+    "depthwise_conv2d": depthwise,
     "elu": lambda x, p: nn.ELU()(x),
     "embedding": embedding,
     "flatten": lambda x, p: nn.Flatten()(x),
@@ -140,6 +157,7 @@ LAYERS: dict[str, Callable[..., Any]] = {
     "global_average_pool2d": over_space(torch.mean),
     "global_max_pool1d": over_space(torch.amax),
     "global_max_pool2d": over_space(torch.amax),
+    "group_norm": group_norm,
     "gru": recurrent(nn.GRU),
     "layer_norm": layer_norm,
     "leaky_relu": lambda x, p: nn.LeakyReLU()(x),
