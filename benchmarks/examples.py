@@ -2,8 +2,10 @@
 
     python benchmarks/examples.py [NAME ...] [--json FILE]
 
-Per example: loss and accuracy on the test part after training in float32; the largest relative parameter difference
-after 200 steps in float64; in float32, the median gradient error in lock-step with a float64 reference, and the
+Per example: loss and accuracy on the test part after training in float32; the largest relative
+parameter difference
+after 200 steps in float64; in float32, the median gradient error in lock-step with a float64
+reference, and the
 free-running difference after 10 and after 200 steps. docs/comparing.md defines the measures.
 """
 
@@ -60,7 +62,7 @@ def main() -> None:
     options = parser.parse_args()
     rows = []
     print(
-        "| example | test loss and metrics (numpy / torch / tensorflow) | seconds | float64, 200 steps "
+        "| example | test (numpy / torch / tensorflow) | seconds | float64, 200 steps "
         "| float32 lock-step | float32 free, 10 | 200 |\n|---|---|---|---|---|---|---|"
     )
     for name in options.names:

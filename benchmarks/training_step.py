@@ -1,9 +1,13 @@
-"""Time of a training step: generated files against hand-written, idiomatic code of the same framework.
+"""Time of a training step: generated files against hand-written, idiomatic code of the same
+framework.
 
-    env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE python benchmarks/training_step.py [--rounds 30] [EXAMPLE ...]
+    env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE python benchmarks/training_step.py [--rounds 30]
+    [EXAMPLE ...]
 
-Both run in one process, on the same batches, from the same parameters, in turn: a round of steps of one, then of the
-other. Their first losses must agree to 1e-5. Printed are the medians, the ratio hand-written / generated (above 1:
+Both run in one process, on the same batches, from the same parameters, in turn: a round of steps
+of one, then of the
+other. Their first losses must agree to 1e-5. Printed are the medians, the ratio hand-written /
+generated (above 1:
 the generated file is faster) with its 95 % interval from a bootstrap over rounds.
 """
 
@@ -110,7 +114,9 @@ def torch_peer(example: str, module):
 
 
 def copy_parameters(example: str, module, model) -> None:
-    """Puts the spec's initial parameters into a hand-written PyTorch model with its layers in the same order."""
+    """Puts the spec's initial parameters into a hand-written PyTorch model with its layers in the
+    same order.
+    """
     import torch
 
     tensors = [p for p in model.parameters() if p.requires_grad]
@@ -235,7 +241,8 @@ def main() -> None:
             line = f"{example:14} {backend:11} {row['generated_ms']:7.2f} ms"
             if "ratio" in row:
                 low, high = row["interval"]
-                line += f" {row['hand-written_ms']:7.2f} ms   {row['ratio']:.3f} [{low:.3f}, {high:.3f}]"
+                line += f" {row['hand-written_ms']:7.2f} ms   {row['ratio']:.3f}"
+                line += f" [{low:.3f}, {high:.3f}]"
             print(line, flush=True)
 
 

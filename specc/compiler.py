@@ -11,7 +11,8 @@ from specc.ir.graph import Program
 
 
 def load_tree(path: str | Path, sets: Mapping[str, str] | None = None) -> Tree:
-    """The located tree of a spec file, YAML or the language, includes and ``--set`` values in place.
+    """The located tree of a spec file, YAML or the language, includes and ``--set`` values in
+    place.
 
     Raises SpecError.
     """

@@ -21,7 +21,9 @@ _METADATA = (".dist-info", ".egg-info")
 
 @dataclass(frozen=True)
 class EntryPoint:
-    """``name = value`` of a group; ``package`` is the distribution that brings it, with its version."""
+    """``name = value`` of a group; ``package`` is the distribution that brings it, with its
+    version.
+    """
 
     name: str
     value: str

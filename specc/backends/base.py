@@ -1,4 +1,4 @@
-"""What a backend is, and how backends are found: through the entry-point group ``specc.backends``."""
+"""What a backend is. Backends are found through the entry-point group ``specc.backends``."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Backend(ABC):
 
     @abstractmethod
     def emit(self, program: Program, only: str = "all") -> str:
-        """The source of a program that has been through the passes. ``only`` is "all" or "model"."""
+        """The source of a program after the passes. ``only`` is "all" or "model"."""
 
     def lower(self, node: Node) -> Form:
         """The form of a node: the backend's own, else the op's."""

@@ -1,4 +1,6 @@
-"""Names that the emitted part of a generated file defines and its fixed part uses: for type checkers only."""
+"""Names that the emitted part of a generated file defines and its fixed part uses: for type
+checkers only.
+"""
 
 from collections.abc import Callable
 from typing import Any

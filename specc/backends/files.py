@@ -1,4 +1,6 @@
-"""Assembles a generated file: header, constants and sections, with the prelude's definitions in their places."""
+"""Assembles a generated file: header, constants and sections, with the prelude's definitions in
+their places.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +62,8 @@ class SourceFile:
                 text = re.sub(rf"\b{name}\b", actual, text)
             sections[definition.section].append(text)
         for section, pieces in self.pieces.items():
-            # Layers and losses that the emitted code builds on stand above it, what builds on it below.
+            # Layers and losses that the emitted code builds on stand above it, what builds on it
+            # below.
             sections[section] = (
                 sections[section] + pieces if section != "training" else pieces + sections[section]
             )

@@ -1,6 +1,7 @@
 """Writes networks as classes of layer objects: one class per block, as PyTorch and Keras users do.
 
-A block is specialised for each use (its sizes are known), and the uses of a block that differ in numbers only share
+A block is specialised for each use (its sizes are known), and the uses of a block that differ in
+numbers only share
 one class: what differs becomes an argument of its constructor.
 """
 
@@ -20,7 +21,9 @@ from specc.ops.base import Default, Form, Module, Weight
 
 @dataclass
 class Slot:
-    """A value in a constructor call. ``omit`` is the framework's default, at which it is not written."""
+    """A value in a constructor call. ``omit`` is the framework's default, at which it is not
+    written.
+    """
 
     value: Any
     keyword: str = ""
@@ -76,7 +79,9 @@ class Skeleton:
 
 @dataclass
 class BlockClass:
-    """A class of the generated file and the graphs that it serves, with each one's constructor arguments."""
+    """A class of the generated file and the graphs that it serves, with each one's constructor
+    arguments.
+    """
 
     name: str
     members: list[Skeleton] = field(default_factory=list)
@@ -222,7 +227,8 @@ class ModuleEmitter(ABC):
     def _records(
         self, graph: Graph, names: Names, inlined: dict[int, str]
     ) -> list[tuple[str, str]]:
-        """(name, expression in the spec's layout) of each value that a layer of this graph computes.
+        """(name, expression in the spec's layout) of each value that a layer of this graph
+        computes.
 
         What a block gives is recorded inside of it.
         """
@@ -270,7 +276,9 @@ class ModuleEmitter(ABC):
         self._class_of[id(skeleton.graph)] = made
 
     def _unify(self, block: BlockClass) -> None:
-        """Fills in the arguments of child blocks, then makes what differs between members an argument."""
+        """Fills in the arguments of child blocks, then makes what differs between members an
+        argument.
+        """
         for member in block.members:
             for construction in member.constructions:
                 for child in construction.children:
@@ -397,7 +405,9 @@ class ModuleEmitter(ABC):
         return [f"        {line.target} = {line.expression}{shape}"]
 
     def _shape(self, block: BlockClass, value: Value) -> str:
-        """The shape for a comment; sizes that differ between the uses of a block by the argument they equal."""
+        """The shape for a comment; sizes that differ between the uses of a block by the argument
+        they equal.
+        """
         index = next(i for i, each in enumerate(_values(block.members[0].graph)) if each is value)
         shapes = [_values(member.graph)[index].type.shape for member in block.members]
         dims = [

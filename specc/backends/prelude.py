@@ -1,6 +1,7 @@
 """Reads prelude files as text and copies definitions by name, with all they refer to.
 
-A prelude is ordinary Python that the compiler never imports. Lines that end with ``#: feature`` are kept only when
+A prelude is ordinary Python that the compiler never imports. Lines that end with ``#: feature``
+are kept only when
 the program has that feature.
 """
 
@@ -81,7 +82,7 @@ def read_prelude(files: tuple[tuple[Path, str], ...]) -> Prelude:
 
 
 def _imported(node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, str]]:
-    """Imports by name. What comes from specc or from the prelude's own package is copied instead."""
+    """Imports by name. What comes from specc or the prelude's own package is copied instead."""
     root = (getattr(node, "module", None) or "").partition(".")[0]
     if isinstance(node, ast.ImportFrom) and (node.level or root == "specc"):
         return
@@ -107,7 +108,9 @@ def _defined(node: ast.stmt) -> list[str]:
 
 
 def _first_line(node: ast.stmt, lines: list[str]) -> int:
-    """Index of the first line of a definition: decorators and the comment right above belong to it."""
+    """Index of the first line of a definition: decorators and the comment right above belong to
+    it.
+    """
     decorators = getattr(node, "decorator_list", [])
     start: int = min([node.lineno, *(each.lineno for each in decorators)]) - 1
     while start and lines[start - 1].startswith("#"):
@@ -116,7 +119,9 @@ def _first_line(node: ast.stmt, lines: list[str]) -> int:
 
 
 def without_annotations(text: str) -> str:
-    """A definition without the type annotations of its arguments and results, which readers do not need."""
+    """A definition without the type annotations of its arguments and results, which readers do not
+    need.
+    """
     cuts: list[tuple[int, int]] = []
     starts = [0]
     for line in text.splitlines(keepends=True):

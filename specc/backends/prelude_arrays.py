@@ -1,4 +1,6 @@
-"""Framework-free functions over dictionaries of arrays, for the training section of generated files."""
+"""Framework-free functions over dictionaries of arrays, for the training section of generated
+files.
+"""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

@@ -20,10 +20,11 @@ def stream_key(seed: int, name: str) -> int:
 
 def random_words(key: int, count: int, start: int = 0) -> np.ndarray:
     """Words start, ..., start + count - 1 of a stream: the SplitMix64 finaliser over a counter."""
-    z = np.arange(start, start + count, dtype=np.uint64) * 0x9E3779B97F4A7C15 + key
+    z: np.ndarray = np.arange(start, start + count, dtype=np.uint64) * 0x9E3779B97F4A7C15 + key
     z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9
     z = (z ^ (z >> 27)) * 0x94D049BB133111EB
-    return z ^ (z >> 31)
+    z ^= z >> 31
+    return z
 
 
 def scramble(z: np.ndarray) -> np.ndarray:

@@ -1,4 +1,6 @@
-"""The functions of a generated file that follow from its training section, for backends with automatic gradients."""
+"""The functions of a generated file that follow from its training section, for backends with
+automatic gradients.
+"""
 
 from __future__ import annotations
 

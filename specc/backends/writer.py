@@ -1,6 +1,7 @@
 """Writing Python: names that clash with nothing, expressions from templates, and formatted text.
 
-Nothing from a spec reaches a source as raw text: names are mangled, values are written with ``repr``.
+Nothing from a spec reaches a source as raw text: names are mangled, values are written with
+``repr``.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ class Names:
 
 
 def render(template: str, fields: Mapping[str, str]) -> str:
-    """The template as an expression; fields that are not atoms are parenthesised where it matters."""
+    """The template as an expression, with parentheses where they matter."""
     text = _FIELD.sub(lambda match: f"({fields[match[1]]})", template)
     return ast.unparse(ast.parse(text, mode="eval"))
 
@@ -83,7 +84,9 @@ def class_name(name: str) -> str:
 
 
 def mangle(name: str, reserved: frozenset[str]) -> str:
-    """An attribute name for a path's part; a trailing underscore, which can be taken off again, where it clashes."""
+    """An attribute name for a path's part; a trailing underscore, which can be taken off again,
+    where it clashes.
+    """
     if name in reserved or keyword.iskeyword(name) or name.endswith("_") or name.startswith("_"):
         return f"{name}_"
     return name

@@ -1,7 +1,10 @@
-"""The JSON schema of a spec, generated from the op table and the registries: completion and checks in editors.
+"""The JSON schema of a spec, generated from the op table and the registries: completion and checks
+in editors.
 
-The kind of a layer is a key, so that an editor offers the attributes of just that kind, and a validator goes straight
-to them. Any attribute may be an expression; ranges are left to the compiler, which knows the values.
+The kind of a layer is a key, so that an editor offers the attributes of just that kind, and a
+validator goes straight
+to them. Any attribute may be an expression; ranges are left to the compiler, which knows the
+values.
 """
 
 from __future__ import annotations
@@ -130,7 +133,9 @@ def _layer(ops: Mapping[str, Op]) -> Schema:
             "outputs": VALUES,
         },
     }
-    kinds = {name: _attributes(ops[kind].attributes, ops[kind].doc) for name, kind in _names(ops).items()}
+    kinds = {
+        name: _attributes(ops[kind].attributes, ops[kind].doc) for name, kind in _names(ops).items()
+    }
     source = {"anyOf": [{"type": "string"}, VALUES, {"type": "object"}]}
     return {
         "type": "object",

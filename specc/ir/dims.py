@@ -1,7 +1,9 @@
 """Sizes of tensor axes: integers, and integer expressions over named sizes such as the batch.
 
-An expression is kept canonical, as a sum of integer multiples of products of atoms. An atom is a symbol or a
-floor division that does not divide out. Two expressions are equal exactly when their canonical forms are.
+An expression is kept canonical, as a sum of integer multiples of products of atoms. An atom is a
+symbol or a
+floor division that does not divide out. Two expressions are equal exactly when their canonical
+forms are.
 """
 
 from __future__ import annotations
@@ -71,7 +73,8 @@ class Expression:
             return self
         whole = {p: c // divisor for p, c in self.terms if c % divisor == 0}
         rest = {p: c for p, c in self.terms if c % divisor}
-        # (k*d + r) // d = k + r // d: what divides leaves the atom, so equal sizes meet in one form.
+        # (k*d + r) // d = k + r // d: what divides leaves the atom, so equal sizes meet in one
+        # form.
         constant = rest.get((), 0)
         if constant:
             whole[()] = whole.get((), 0) + constant // divisor

@@ -1,4 +1,6 @@
-"""The intermediate representation: a program of graphs of nodes in topological order, all of it immutable."""
+"""The intermediate representation: a program of graphs of nodes in topological order, all of it
+immutable.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ from specc.ir.types import TensorType
 class Value:
     """A tensor in a graph. ``name`` is unique there; dots and '@' occur in it.
 
-    ``axes`` says how the tensor lies in memory: physical axis i is axis ``axes[i]`` of the spec's layout
+    ``axes`` says how the tensor lies in memory: physical axis i is axis ``axes[i]`` of the spec's
+    layout
     (None: as in the spec). ``internal`` values are the compiler's own and are not traced.
     """
 
@@ -59,7 +62,8 @@ class Parameter:
 class Node:
     """An operation. ``inputs`` follow the op's ports (None where an optional one is not wired).
 
-    ``layer`` is the path of the parameters; calls of a shared layer have one layer and different paths.
+    ``layer`` is the path of the parameters; calls of a shared layer have one layer and different
+    paths.
     ``bodies`` holds the graph of a block's use, or one graph per iteration of a repeat.
     """
 
@@ -124,7 +128,9 @@ class Configured:
 
 @dataclass(frozen=True)
 class Loss:
-    """One term of the total loss: an op node from (prediction, target, mask) to one value per position."""
+    """One term of the total loss: an op node from (prediction, target, mask) to one value per
+    position.
+    """
 
     node: Node
     prediction: Value
@@ -160,7 +166,8 @@ class Training:
 class Program:
     """A whole spec: the model, how it is trained and on what data.
 
-    ``graph`` goes from inputs to what the losses need (logits, after fusion); ``head`` from there to the spec's
+    ``graph`` goes from inputs to what the losses need (logits, after fusion); ``head`` from there
+    to the spec's
     outputs. Before fusion the head is empty and the graph's outputs are the spec's.
     """
 

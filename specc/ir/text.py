@@ -1,15 +1,15 @@
 """The text form of graphs: what ``specc show`` prints and what tests of passes are written in.
 
     graph main(image: float[28, 28, 1]) {
-      conv: float[26, 26, 32] = conv2d(image) {filters=32, kernel_size=(3, 3)} [kernel(3, 3, 1, 32), bias(32)]
+      conv: float[26, 26, 32] = conv2d(image) {filters=32} [kernel(3, 3, 1, 32), bias(32)]
       out: float[26, 26, 32] = relu(conv)
       return out
     }
 
-A value's type leaves out the batch; ``float[!3, 4]`` has none. ``x: float[8, 8, 3] ~(0, 3, 1, 2)`` lies in memory in
-another order than the spec's, ``x!`` is the compiler's own. ``layer@path`` before the op names the parameters' layer
-where it is not the node's path. Attributes are Python literals; choices from registries are not written, they have
-done their work by then.
+A value's type leaves out the batch; ``float[!3, 4]`` has none. ``x: float[8, 8, 3] ~(0, 3, 1, 2)``
+lies in memory in another order than the spec's, ``x!`` is the compiler's own. ``layer@op`` names
+the layer of the parameters where it is not the node's path, ``as path`` the path where it is not
+the output's name. Attributes are Python literals; choices from registries are not written.
 """
 
 from __future__ import annotations
@@ -109,14 +109,16 @@ def _print_parameter(parameter: Parameter) -> str:
     return f"{parameter.name}({sizes}){'' if parameter.trainable else '*'}"
 
 
-# Reading ------------------------------------------------------------------------------------------------------
+# Reading
 
 _HEAD = re.compile(r"graph (?P<name>[\w.]+)\((?P<inputs>.*)\) \{$")
 _VALUE = re.compile(
-    r"(?P<name>[\w.@]+)(?P<own>!?): (?P<dtype>\w+)\[(?P<bare>!?)(?P<sizes>[^\]]*)\](?: ~(?P<axes>\([^)]*\)))?"
+    r"(?P<name>[\w.@]+)(?P<own>!?): (?P<dtype>\w+)\[(?P<bare>!?)(?P<sizes>[^\]]*)\]"
+    r"(?: ~(?P<axes>\([^)]*\)))?"
 )
 _NODE = re.compile(
-    r"(?P<outputs>.+?) = (?:(?P<layer>[\w.]+)@)?(?P<op>\w+)(?:<(?P<bodies>[^>]*)>)?\((?P<inputs>[^)]*)\)"
+    r"(?P<outputs>.+?) = (?:(?P<layer>[\w.]+)@)?(?P<op>\w+)(?:<(?P<bodies>[^>]*)>)?"
+    r"\((?P<inputs>[^)]*)\)"
     r"(?: as (?P<path>[\w.@]+))?(?: \{(?P<attributes>.*?)\})?(?: \[(?P<parameters>.*)\])?$"
 )
 _PARAMETER = re.compile(r"(?P<name>[\w.]+)\((?P<sizes>[^)]*)\)(?P<fixed>\*?)")

@@ -11,7 +11,9 @@ DTYPES = ("float", "int", "bool")
 
 @dataclass(frozen=True)
 class TensorType:
-    """A tensor's element type and shape; axis 0 is the batch. ``float`` is the precision of the program."""
+    """A tensor's element type and shape; axis 0 is the batch. ``float`` is the precision of the
+    program.
+    """
 
     dtype: str
     shape: tuple[Dim, ...]

@@ -1,4 +1,6 @@
-"""Checks that a graph is well formed; run after every pass, where a failure is a mistake of the compiler."""
+"""Checks that a graph is well formed; run after every pass, where a failure is a mistake of the
+compiler.
+"""
 
 from __future__ import annotations
 

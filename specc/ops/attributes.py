@@ -181,7 +181,7 @@ class Padding(Kind):
             )
         size = Integer(0)
         if not isinstance(value, Sequence):
-            return ((size.parse(value),) * 2,) * self.rank  # type: ignore[return-value]
+            return ((size.parse(value),) * 2,) * self.rank
         if len(value) != self.rank:
             raise AttributeProblem(f"{_show(value)} has {len(value)} items, not {self.rank}")
         return tuple(Integers(2, 0).parse(each) for each in value)  # type: ignore[misc]

@@ -1,6 +1,7 @@
 """What an operation is: one class that holds everything the compiler knows about it.
 
-The checker, the emitters, the documentation page, the JSON schema, the per-op tests and the random specs all read
+The checker, the emitters, the documentation page, the JSON schema, the per-op tests and the random
+specs all read
 these classes. An op that is written here needs no other place to be changed.
 """
 
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Port:
-    """A place where a value is wired in. ``rank`` counts the batch; ``many`` takes any number of values."""
+    """A place where a value is wired in. ``rank`` counts the batch; ``many`` takes any number of
+    values.
+    """
 
     name: str
     dtype: str = "float"
@@ -56,7 +59,9 @@ class OpProblem(Exception):  # noqa: N818  (it becomes a diagnostic at the layer
 
 @dataclass(frozen=True)
 class Site:
-    """One use of an op while it is checked: the types that come in, and its attributes, all filled in."""
+    """One use of an op while it is checked: the types that come in, and its attributes, all filled
+    in.
+    """
 
     inputs: tuple[TensorType | None, ...]
     attributes: Mapping[str, Any]
@@ -107,7 +112,8 @@ class Default:
 class Weight:
     """Where a framework's module keeps a parameter of the spec, as data that can be read both ways.
 
-    ``axes`` permutes the framework's array to the neutral layout; ``gates`` reorders equal blocks of the last
+    ``axes`` permutes the framework's array to the neutral layout; ``gates`` reorders equal blocks
+    of the last
     neutral axis; several ``attributes`` are stacked along a new first axis.
     """
 
@@ -133,9 +139,12 @@ class Module:
 class Form:
     """How a node is written in a backend's source.
 
-    ``expression`` is a template over the node's own names: ports, parameters, ``self`` (its module) and
-    ``values`` (Python literals). ``needs`` are names of the surrounding function it uses: training, step.
-    ``saved`` names what the expression returns after its outputs, for the gradient; ``effects`` are statements
+    ``expression`` is a template over the node's own names: ports, parameters, ``self`` (its
+    module) and
+    ``values`` (Python literals). ``needs`` are names of the surrounding function it uses:
+    training, step.
+    ``saved`` names what the expression returns after its outputs, for the gradient; ``effects``
+    are statements
     that update running statistics.
     """
 
@@ -151,7 +160,9 @@ class Form:
 
 @dataclass(frozen=True)
 class Sample:
-    """A valid use, for tests and documentation: input types by port, attributes, and what comes out."""
+    """A valid use, for tests and documentation: input types by port, attributes, and what comes
+    out.
+    """
 
     inputs: tuple[TensorType | None, ...]
     attributes: Mapping[str, Any] = field(default_factory=dict)
@@ -179,10 +190,12 @@ class Op:
     attributes: ClassVar[tuple[Attribute, ...]] = ()
     # Attributes of other frameworks' layers that have no place here: name -> what to do instead.
     refused: ClassVar[Mapping[str, str]] = {}
-    # "any": works element by element in whatever layout; "spec": needs the spec's layout; "image": needs the
+    # "any": works element by element in whatever layout; "spec": needs the spec's layout;
+    # "image": needs the
     # backend's own image layout (channels_first or channels_last) and has an attribute ``layout``.
     layout: ClassVar[str] = "spec"
-    # What becomes of the mask of padded steps: "pass" it on to the output, or "stop" it. An op with a port named
+    # What becomes of the mask of padded steps: "pass" it on to the output, or "stop" it. An op
+    # with a port named
     # ``mask`` takes it there.
     mask: ClassVar[str] = "pass"
     # The port whose own mask is passed on; None: what is wired as mask, or the first mask there is.
@@ -266,7 +279,9 @@ def weight_parameter(
     initializer: str | None = None,
     regularizer: str | None = None,
 ) -> Parameter:
-    """A trained parameter whose initializer and penalty are the attributes ``{name}_initializer`` and so on."""
+    """A trained parameter whose initializer and penalty are the attributes ``{name}_initializer``
+    and so on.
+    """
     chosen: Initializer = site[initializer or f"{name}_initializer"]
     penalty = site.attributes.get(regularizer or f"{name}_regularizer")
     return Parameter(

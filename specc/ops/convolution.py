@@ -53,7 +53,7 @@ def _attributes(rank: int) -> tuple[Attribute, ...]:
             "padding",
             Padding(rank),
             "valid",
-            "valid (none), same (ceil(size / stride) outputs, the odd element at the end) or sizes.",
+            "valid (none), same (ceil(size / stride) outputs, the odd pad at the end) or sizes.",
         ),
         Attribute("dilation", Integers(rank, 1), 1, "Distance between the elements of the window."),
         Attribute("groups", Integer(1), 1, "Independent groups of channels."),

@@ -32,7 +32,8 @@ from specc.ops.options import (
 class Dense(Op):
     """A fully connected layer: ``output = input @ kernel + bias`` over the last axis.
 
-    input: (batch, ..., features); output: (batch, ..., units); kernel: (features, units); bias: (units,).
+    input: (batch, ..., features); output: (batch, ..., units); kernel: (features, units); bias:
+    (units,).
     """
 
     kind = "dense"
@@ -65,7 +66,7 @@ class Dense(Op):
     def infer(self, site: Site) -> TensorType:
         if site.input.rank < 2:
             raise OpProblem(
-                f"dense needs at least 2 axes, the batch and the features; this input is {site.input}",
+                f"dense needs at least 2 axes, the batch and the features; it got {site.input}",
                 port="input",
             )
         site.static(-1, "the number of features")

@@ -1,4 +1,6 @@
-"""Reverse-mode differentiation in the IR: each op's gradient rule adds nodes, nothing is recorded at run time."""
+"""Reverse-mode differentiation in the IR: each op's gradient rule adds nodes, nothing is recorded
+at run time.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ EXPRESSION = "expression"
 class GradientBuilder:
     """Collects the nodes of the backward pass.
 
-    ``parameters`` and ``saved`` are the values that stand for a layer's arrays and for what its forward pass kept.
+    ``parameters`` and ``saved`` are the values that stand for a layer's arrays and for what its
+    forward pass kept.
     """
 
     def __init__(

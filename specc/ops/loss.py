@@ -28,7 +28,7 @@ def label_smoothing(towards: str) -> Attribute:
 
 
 class Loss(Op):
-    """Base of the losses. ``fuses`` is the activation that the loss absorbs into its stable form."""
+    """Base of the losses. ``fuses`` is the activation that its stable form absorbs."""
 
     family = "losses"
     ports = (Port("prediction", dtype="float"), Port("target", dtype="any"))

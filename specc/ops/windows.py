@@ -28,7 +28,8 @@ def image_type(sizes: tuple[Dim, ...], channels: Dim, layout: str) -> TensorType
 def window_pads(
     sizes: tuple[Dim, ...], windows: tuple[int, ...], strides: tuple[int, ...], padding: str | Pads
 ) -> Pads:
-    """(before, after) per axis. ``same`` gives ceil(size / stride) outputs, the odd element at the end.
+    """(before, after) per axis. ``same`` gives ceil(size / stride) outputs, the odd element at the
+    end.
 
     Source: the definition of SAME in TensorFlow's documentation of tf.nn.convolution.
     """
@@ -44,7 +45,7 @@ def window_pads(
             total = max((-(-size // stride) - 1) * stride + window - size, 0)
         else:
             raise OpProblem(
-                f"padding 'same' with stride {stride} depends on the size of the axis, here '{size}'",
+                f"padding 'same' with stride {stride} depends on the axis' size, here '{size}'",
                 help="give the axis a number, or write the padding as numbers",
                 attribute="padding",
             )
@@ -53,7 +54,9 @@ def window_pads(
 
 
 def window_sizes(site: Site, window: str, reach: tuple[int, ...]) -> tuple[Dim, ...]:
-    """Output sizes of a window that spans ``reach`` elements; refuses one larger than its padded input."""
+    """Output sizes of a window that spans ``reach`` elements; refuses one larger than its padded
+    input.
+    """
     layout = site["layout"]
     sizes = tuple(site.input.shape[axis] for axis in spatial_axes(site.input.rank, layout))
     pads = window_pads(sizes, reach, site["strides"], site["padding"])
@@ -65,7 +68,8 @@ def window_sizes(site: Site, window: str, reach: tuple[int, ...]) -> tuple[Dim, 
         if isinstance(padded, int) and padded < span:
             raise OpProblem(
                 f"a {window} of {' x '.join(map(str, reach))} does not fit into the input of "
-                f"{' x '.join(map(str, sizes))} (axis {axis + 1} has {padded} elements, {span} are needed)",
+                f"{' x '.join(map(str, sizes))} (axis {axis + 1} has {padded} elements, "
+                f"{span} are needed)",
                 help=f"use a smaller {window}, padding='same', or fewer pools before this layer",
                 attribute="kernel_size" if window == "kernel" else "pool_size",
             )

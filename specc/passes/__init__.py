@@ -1,4 +1,6 @@
-"""Transformations of a program, one function per file. ``PASSES`` is what every backend starts from."""
+"""Transformations of a program, one function per file. ``PASSES`` is what every backend starts
+from.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Puts the bodies of blocks and repeats in place of their uses, for backends that write flat programs."""
+"""Puts the bodies of blocks and repeats in place of their uses, for backends that write flat
+programs.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ def inline_graph(graph: Graph) -> Graph:
 def _inline(
     graph: Graph, prefix: str, given: dict[int, Value], nodes: list[Node], names: dict[int, Value]
 ) -> None:
-    """Appends the graph's nodes; ``given`` maps its inputs, ``names`` collects what its values became."""
+    """Appends the graph's nodes; ``given`` maps its inputs, ``names`` collects what its values
+    became.
+    """
     names.update(given)
     for node in graph.nodes:
         inputs = tuple(names.get(id(v), v) if v is not None else None for v in node.inputs)

@@ -1,7 +1,9 @@
 """Chooses how image-like tensors lie in memory for a backend, with as few transposes as possible.
 
-The spec's layout is what a network means. A backend's kernels want their own: PyTorch channels first, TensorFlow
-and the NumPy kernels channels last. Element-wise ops follow their input; others see the spec's layout.
+The spec's layout is what a network means. A backend's kernels want their own: PyTorch channels
+first, TensorFlow
+and the NumPy kernels channels last. Element-wise ops follow their input; others see the spec's
+layout.
 """
 
 from __future__ import annotations

@@ -8,7 +8,9 @@ from specc.ir.graph import Graph, Node, Program
 
 
 def prune(program: Program) -> Program:
-    """Every node that is left contributes to an output; named layers stay, since a user asked for them."""
+    """Every node that is left contributes to an output; named layers stay, since a user asked for
+    them.
+    """
     return replace(program, graph=prune_graph(program.graph))
 
 

@@ -1,4 +1,4 @@
-"""Activations that only the outputs need leave the trained graph: training does not compute them."""
+"""Activations that only the outputs need leave the graph: training does not compute them."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class Metric:
 
     @classmethod
     def function(cls, prediction: TensorType, target: TensorType) -> str | None:
-        """The prelude function that computes it for such tensors, or None where it means nothing."""
+        """The prelude function for such tensors, or None where the metric means nothing."""
         raise LookupError(cls.kind)
 
     @classmethod
@@ -41,7 +41,8 @@ class Metric:
 class Accuracy(Metric):
     """The share of samples whose class is right.
 
-    An integer target counts the largest of the predictions (the first among equals); a one-hot target of the
+    An integer target counts the largest of the predictions (the first among equals); a one-hot
+    target of the
     same shape likewise; a single probability counts as class 1 above 0.5.
     """
 

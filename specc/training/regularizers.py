@@ -1,4 +1,5 @@
-"""Penalties on parameters, added to the loss. ``l2`` is ``sum(w**2)`` times its factor, as Keras defines it;
+"""Penalties on parameters, added to the loss. ``l2`` is ``sum(w**2)`` times its factor, as Keras
+defines it;
 PyTorch's weight decay, whose gradient is ``factor * w``, is an attribute of the optimizer."""
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from specc.ops.attributes import Attribute, Number
 
 
 class Regularizer:
-    """Base of the penalties: a configured one has factors ``l1`` and ``l2``, 0 where it has none."""
+    """Base of the penalties: a configured one has factors ``l1`` and ``l2``."""
 
     kind = ""
     attributes: tuple[Attribute, ...] = ()

@@ -1,4 +1,6 @@
-"""Passes as text: what goes in and what comes out. The text form itself reads back as it was written."""
+"""Passes as text: what goes in and what comes out. The text form itself reads back as it was
+written.
+"""
 
 from pathlib import Path
 from textwrap import dedent
@@ -35,7 +37,7 @@ def test_text_reads_back(path):
 def test_layout_follows_elementwise_ops():
     source = text("""
         graph main(x: float[6, 6, 3]) {
-          c: float[6, 6, 8] = conv2d(x) {strides=(1, 1), layout='channels_last'}
+          c: float[6, 6, 8] = conv2d(x) {layout='channels_last'}
           r: float[6, 6, 8] = relu(c)
           s: float[6, 6, 8] = softmax(r) {axis=-1}
           f: float[288] = flatten(s)
@@ -44,7 +46,7 @@ def test_layout_follows_elementwise_ops():
     expected = text("""
         graph main(x: float[6, 6, 3]) {
           x.channels_first!: float[3, 6, 6] ~(0, 3, 1, 2) = transpose(x) {axes=(0, 3, 1, 2)}
-          c: float[8, 6, 6] ~(0, 3, 1, 2) = conv2d(x.channels_first) {strides=(1, 1), layout='channels_first'}
+          c: float[8, 6, 6] ~(0, 3, 1, 2) = conv2d(x.channels_first) {layout='channels_first'}
           r: float[8, 6, 6] ~(0, 3, 1, 2) = relu(c)
           s: float[8, 6, 6] ~(0, 3, 1, 2) = softmax(r) {axis=1}
           s.spec!: float[6, 6, 8] = transpose(s) {axes=(0, 2, 3, 1)}

@@ -1,4 +1,6 @@
-"""The NumPy backend: functions over arrays with every gradient written out, for readers as much as for machines."""
+"""The NumPy backend: functions over arrays with every gradient written out, for readers as much as
+for machines.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Writes the NumPy program: the forward pass, the losses and every gradient as explicit statements."""
+"""Writes the NumPy program: the forward pass, the losses and every gradient as explicit
+statements.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +61,9 @@ class NumpyProgram:
         }
 
     def _located_losses(self) -> tuple[Loss, ...]:
-        """The losses on the values of this graph: inlining and layout have put others in their place."""
+        """The losses on the values of this graph: inlining and layout have put others in their
+        place.
+        """
         program = self.program
         if program.training is None:
             return ()
@@ -161,7 +165,9 @@ class NumpyProgram:
     # Training
 
     def forward_backward(self) -> str:
-        """``forward_backward(model, inputs, targets, sample_weights, step)``: loss, raw result, gradients."""
+        """``forward_backward(model, inputs, targets, sample_weights, step)``: loss, raw result,
+        gradients.
+        """
         gradients, roots, seeds = self._differentiate()
         backward = _live(gradients, roots)
         losses = [loss.node for loss in self.losses]
@@ -180,8 +186,12 @@ class NumpyProgram:
             listed = ", ".join(body.text(v) if v.name != "_" else "_" for v in node.outputs)
             shape = node.outputs[0].type.comment() if node.outputs[0].name != "_" else ""
             body.assign(listed, render(node["template"], values), shape)
+
+        def zeros(path: str) -> str:
+            return f"np.zeros_like(p[{literal(path)}])"
+
         entries = [
-            f"{literal(path)}: {body.text(roots[path]) if path in roots else f'np.zeros_like(p[{path!r}])'}"
+            f"{literal(path)}: {body.text(roots[path]) if path in roots else zeros(path)}"
             for path in self.parameters
             if path in self.trained
         ]

@@ -1,4 +1,6 @@
-"""The PyTorch backend: nn.Module classes, autograd, torch's own layers and optimizers where their meaning is the spec's."""
+"""The PyTorch backend: nn.Module classes, autograd, torch's own layers and optimizers where their
+meaning is the spec's.
+"""
 
 from __future__ import annotations
 
@@ -34,10 +36,7 @@ IMPORTS = {
 NAMES = frozenset(read_prelude(PRELUDE).definitions) | {*IMPORTS, "math", "Optimizer"}
 
 DIALECT = Dialect(
-    TORCH,
-    {"l1": "{w}.abs().sum()", "l2": "{w}.square().sum()"},
-    "model, inputs, step",
-    NAMES,
+    TORCH, {"l1": "{w}.abs().sum()", "l2": "{w}.square().sum()"}, "model, inputs, step", NAMES
 )
 
 
@@ -48,14 +47,18 @@ class TorchModules(ModuleEmitter):
     container = "nn.ModuleList({items})"
     context: ClassVar[dict[str, str]] = {"step": "step: int"}
     reserved_attributes = frozenset(
-        "add_module apply bfloat16 buffers call_super_init children compile cpu cuda double dump_patches eval "
-        "extra_repr float forward get_buffer get_extra_state get_parameter get_submodule half ipu "
-        "load_state_dict modules mtia named_buffers named_children named_modules named_parameters parameters "
-        "register_backward_hook register_buffer register_forward_hook register_forward_pre_hook "
-        "register_full_backward_hook register_full_backward_pre_hook register_load_state_dict_post_hook "
-        "register_load_state_dict_pre_hook register_module register_parameter register_state_dict_post_hook "
-        "register_state_dict_pre_hook requires_grad_ set_extra_state set_submodule share_memory state_dict to "
-        "to_empty train training type xpu zero_grad T_destination".split()
+        """
+        T_destination add_module apply bfloat buffers call_super_init children compile cpu cuda
+        double dump_patches eval extra_repr float forward get_buffer get_extra_state
+        get_parameter get_submodule half ipu load_state_dict modules mtia named_buffers
+        named_children named_modules named_parameters parameters register_backward_hook
+        register_buffer register_forward_hook register_forward_pre_hook
+        register_full_backward_hook register_full_backward_pre_hook
+        register_load_state_dict_post_hook register_load_state_dict_pre_hook register_module
+        register_parameter register_state_dict_post_hook register_state_dict_pre_hook
+        requires_grad_ set_extra_state set_submodule share_memory state_dict to to_empty train
+        training type xpu zero_grad
+        """.split()
     )
 
     def in_spec_layout(self, text: str, value: Value) -> str:

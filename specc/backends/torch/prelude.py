@@ -35,13 +35,13 @@ from specc.backends.prelude_shared import batch_order
 from specc.backends.torch.prelude_layers import Dropout
 
 
-def modules_of(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+def modules_of(model: Any) -> Iterator[tuple[str, nn.Module]]:
     """(path, module): an attribute whose name was taken has an underscore more than the spec's."""
     for path, module in model.named_modules():
         yield ".".join(part.removesuffix("_") for part in path.split(".")), module
 
 
-def tensors_of(model: nn.Module) -> Iterator[tuple[str, list[torch.Tensor], tuple, tuple]]:
+def tensors_of(model: Any) -> Iterator[Any]:
     """(path, tensors, axes, gates) of every parameter and running statistic of the spec."""
     for path, module in modules_of(model):
         for name, (attributes, axes, gates) in LAYOUTS.get(type(module), {}).items():
@@ -50,7 +50,7 @@ def tensors_of(model: nn.Module) -> Iterator[tuple[str, list[torch.Tensor], tupl
                 yield f"{path}.{name}", tensors, axes, gates
 
 
-def to_spec(tensors: list[torch.Tensor], axes: tuple, gates: tuple) -> np.ndarray:
+def to_spec(tensors: list[torch.Tensor], axes: Any, gates: Any) -> np.ndarray:
     """A copy of PyTorch's arrays in the spec's layout."""
     array = np.stack([tensor.detach().cpu().numpy() for tensor in tensors])
     array = array if len(tensors) > 1 else array[0]
@@ -61,7 +61,7 @@ def to_spec(tensors: list[torch.Tensor], axes: tuple, gates: tuple) -> np.ndarra
     return np.ascontiguousarray(array)
 
 
-def from_spec(array: np.ndarray, tensors: list[torch.Tensor], axes: tuple, gates: tuple) -> None:
+def from_spec(array: np.ndarray, tensors: list[torch.Tensor], axes: Any, gates: Any) -> None:
     """Copies an array in the spec's layout into PyTorch's tensors."""
     if gates:  #: gates
         blocks = np.split(array, len(gates), axis=-1)  #: gates
@@ -84,19 +84,19 @@ def build(seed: int = SEED, dtype: str = DTYPE, device: str | None = None) -> Mo
     return model
 
 
-def get_parameters(model: nn.Module) -> Arrays:
+def get_parameters(model: Any) -> Arrays:
     """{path: array} of parameters and running statistics, in the spec's layout."""
     return {path: to_spec(*where) for path, *where in tensors_of(model)}
 
 
-def set_parameters(model: nn.Module, parameters: Arrays) -> None:
+def set_parameters(model: Any, parameters: Arrays) -> None:
     """The inverse of get_parameters. Raises ValueError when names or shapes do not match."""
     check_names(get_parameters(model), parameters)
     for path, *where in tensors_of(model):
         from_spec(np.asarray(parameters[path]), *where)
 
 
-def to_tensors(model: nn.Module, arrays: Arrays, names: Any) -> dict[str, torch.Tensor]:
+def to_tensors(model: Any, arrays: Arrays, names: Any) -> dict[str, torch.Tensor]:
     """The named arrays as tensors of the model's precision, on its device."""
     like = next(model.parameters())
     types = dict.fromkeys(INTEGERS, torch.int64)
@@ -107,7 +107,7 @@ def to_tensors(model: nn.Module, arrays: Arrays, names: Any) -> dict[str, torch.
     }
 
 
-def predict(model: nn.Module, inputs: Arrays, batch_size: int | None = None) -> Arrays:
+def predict(model: Any, inputs: Arrays, batch_size: int | None = None) -> Arrays:
     """{output: array} in inference mode."""
     model.eval()
     x = to_tensors(model, inputs, INPUTS)
@@ -128,11 +128,7 @@ def record(module: nn.Module, values: dict[str, torch.Tensor]) -> None:
 
 
 def trace(
-    model: nn.Module,
-    inputs: Arrays,
-    targets: Arrays | None = None,
-    training: bool = False,
-    step: int = 0,
+    model: Any, inputs: Arrays, targets: Arrays | None = None, training: bool = False, step: int = 0
 ) -> Arrays:
     """{path: array} of every named value, in the spec's layout."""
     global RECORD
@@ -157,7 +153,7 @@ def trace(
 
 
 def loss_and_gradients(
-    model: nn.Module,
+    model: Any,
     inputs: Arrays,
     targets: Arrays,
     sample_weights: np.ndarray | None = None,
@@ -166,8 +162,8 @@ def loss_and_gradients(
     """The total loss in training mode, and {path: gradient} before clipping."""
     trainer = Trainer(model)
     statistics = [buffer.clone() for buffer in model.buffers()]  #: statistics
-    batch = trainer.batch(inputs, targets, sample_weights)
-    loss, _, gradients = trainer.differentiate(*batch, step)
+    x, y, weights = trainer.batch(inputs, targets, sample_weights)
+    loss, _, gradients = trainer.differentiate(x, y, weights, step)
     for buffer, value in zip(model.buffers(), statistics, strict=True):  #: statistics
         buffer.copy_(value)  #: statistics
     named = dict(zip(map(id, trainer.parameters), gradients, strict=True))
@@ -181,20 +177,20 @@ def loss_and_gradients(
 class Trainer:
     """Trains a model. Epoch, order, masks and rate are functions of the number of steps done."""
 
-    def __init__(self, model: nn.Module, learning_rate: float | None = None) -> None:
+    def __init__(self, model: Any, learning_rate: float | None = None) -> None:
         self.model, self.rate, self.steps = model, learning_rate, 0
         found = [tensor for _, tensors, *_ in tensors_of(model) for tensor in tensors]
         self.parameters = [tensor for tensor in found if tensor.requires_grad]
         self.optimizer = Optimizer(self.parameters)
 
-    def batch(self, inputs: Arrays, targets: Arrays, sample_weights: Any) -> tuple:
+    def batch(self, inputs: Arrays, targets: Arrays, sample_weights: Any) -> list[Any]:
         """A batch of arrays as tensors on the model's device."""
         x, y = to_tensors(self.model, inputs, INPUTS), to_tensors(self.model, targets, TARGETS)
         if sample_weights is not None:
             sample_weights = torch.as_tensor(sample_weights).to(self.parameters[0])
-        return x, y, sample_weights
+        return [x, y, sample_weights]
 
-    def differentiate(self, inputs: Any, targets: Any, weights: Any, step: int) -> tuple:
+    def differentiate(self, inputs: Any, targets: Any, weights: Any, step: int) -> tuple[Any, ...]:
         """(loss, what the model returned, gradients) of a batch in training mode."""
         self.model.train()
         raw = apply(self.model, inputs, step)
@@ -205,7 +201,7 @@ class Trainer:
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.parameters]
         return loss.detach(), raw, gradients
 
-    def advance(self, inputs: Any, targets: Any, weights: Any = None) -> tuple:
+    def advance(self, inputs: Any, targets: Any, weights: Any = None) -> tuple[Any, ...]:
         """One step on a batch of tensors: (loss, what the model returned before it)."""
         loss, raw, gradients = self.differentiate(inputs, targets, weights, self.steps)
         gradients = clip_gradients(gradients)  #: clip
@@ -215,7 +211,7 @@ class Trainer:
 
     def step(
         self, inputs: Arrays, targets: Arrays, sample_weights: np.ndarray | None = None
-    ) -> torch.Tensor:
+    ) -> Any:
         """One optimizer step on a batch; its loss, still on the device."""
         return self.advance(*self.batch(inputs, targets, sample_weights))[0]
 
@@ -238,7 +234,7 @@ class Trainer:
             order = torch.from_numpy(batch_order(self.model.seed, epoch, count))  #: shuffle
             order = torch.arange(count)  #: ordered
             totals: dict[str, Any] = {}
-            for rows in order.split(batch_size)[self.steps % per_epoch :]:
+            for rows in torch.split(order, batch_size)[self.steps % per_epoch :]:
                 expected = rows_of(y, rows)
                 loss, raw = self.advance(rows_of(x, rows), expected)
                 add_batch(totals, loss, raw, expected)
@@ -267,7 +263,7 @@ class Trainer:
                 add_batch(totals, total_loss(self.model, raw, expected), raw, expected)
         return means(totals)
 
-    def slots(self) -> Iterator[tuple[str, list[torch.Tensor], tuple, tuple]]:
+    def slots(self) -> Iterator[Any]:
         """(name, tensors, axes, gates) of what the optimizer keeps for each parameter."""
         index = {id(tensor): i for i, tensor in enumerate(self.parameters)}
         for slot, values in self.optimizer.slots.items():

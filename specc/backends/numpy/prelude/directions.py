@@ -1,22 +1,24 @@
 """What recurrent layers of a spec make of the results of their kernels: outputs, states, saved."""
 
+from typing import Any
+
 import numpy as np
 
 
-def last_step(results: tuple) -> tuple:
+def last_step(results: tuple[Any, ...]) -> tuple[Any, ...]:
     """A kernel's results with the output of the last step, (N, H), in place of all."""
     outputs, *rest = results
     return outputs[:, -1], *rest
 
 
 def merge_directions(
-    forward: tuple,
-    backward: tuple,
+    forward: tuple[Any, ...],
+    backward: tuple[Any, ...],
     merge: str,
     sequences: bool,
     states: bool,
     mask: np.ndarray | None = None,
-) -> tuple:
+) -> tuple[Any, ...]:
     """Output, the states of both directions if asked for, and what each direction saved.
 
     The results of two kernels meet: outputs (N, T, H), which are 0 where the mask (N, T) is False,

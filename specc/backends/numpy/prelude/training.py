@@ -1,4 +1,4 @@
-"""The fixed part of generated NumPy files: parameters, prediction, training and the command line."""
+"""The fixed part of generated NumPy files: parameters, prediction and training."""
 
 from collections.abc import Callable
 from typing import Any
@@ -52,7 +52,7 @@ def set_parameters(model: Model, parameters: Arrays) -> None:
 def to_arrays(model: Model, arrays: Arrays, names: Any) -> Arrays:
     """The named arrays in the model's precision."""
     dtype = next(iter(model.parameters.values())).dtype
-    types = dict.fromkeys(INTEGERS, np.dtype("int64"))
+    types: dict[str, Any] = dict.fromkeys(INTEGERS, np.dtype("int64"))
     types |= dict.fromkeys(BOOLEANS, np.dtype("bool"))  #: booleans
     return {name: np.asarray(arrays[name], types.get(name, dtype)) for name in names}
 
@@ -84,7 +84,8 @@ def trace(
 ) -> Arrays:
     """{path: array} of every named value; training mode needs the targets."""
     global RECORD
-    RECORD = found = {}
+    found: Arrays = {}
+    RECORD = found
     try:
         if training:
             raw = differentiate(model, inputs, targets, None, step)[1]
@@ -97,7 +98,7 @@ def trace(
 
 def differentiate(
     model: Model, inputs: Arrays, targets: Any, sample_weights: Any, step: int
-) -> tuple:
+) -> tuple[Any, ...]:
     """forward_backward() on any arrays, running statistics left as they are."""
     statistics = {path: model.parameters[path].copy() for path in model.frozen}  #: statistics
     x, y = to_arrays(model, inputs, INPUTS), to_arrays(model, targets, TARGETS)
@@ -128,7 +129,9 @@ class Trainer:
         self.paths = [path for path in model.parameters if path not in model.frozen]
         self.optimizer = Optimizer([model.parameters[path] for path in self.paths])
 
-    def advance(self, inputs: Arrays, targets: Arrays, sample_weights: Any = None) -> tuple:
+    def advance(
+        self, inputs: Arrays, targets: Arrays, sample_weights: Any = None
+    ) -> tuple[Any, ...]:
         """One step on a batch: (loss, what the model returned before it)."""
         loss, raw, found = forward_backward(self.model, inputs, targets, sample_weights, self.steps)
         gradients = [found[path] for path in self.paths]
