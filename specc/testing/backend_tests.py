@@ -11,9 +11,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from types import MappingProxyType
 from typing import ClassVar
 
 import pytest
@@ -26,6 +27,7 @@ class BackendTests:
 
     backend: ClassVar[str]
     specs: ClassVar[Sequence[str | Path]]
+    sets: ClassVar[Mapping[str, str]] = MappingProxyType({})
     checks: ClassVar[Sequence[Check]] = CHECKS
     steps: ClassVar[int] = 10
     tolerance: ClassVar[float] = 1e-10
@@ -55,6 +57,7 @@ class BackendTests:
                 opened(
                     self.backend,
                     spec,
+                    sets=self.sets,
                     steps=self.steps,
                     tolerance=self.tolerance,
                     samples=self.samples,

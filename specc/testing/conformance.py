@@ -66,6 +66,7 @@ class Subject:
     folder: Path
     experiment: Experiment
     team: Team
+    sets: Mapping[str, str]
     steps: int
     tolerance: float
 
@@ -74,13 +75,26 @@ class Subject:
         return self.experiment.sources[self.backend]
 
     @property
+    def parts(self) -> dict[str, Any]:
+        """The data, no part of it with more rows than take part in training."""
+        rows = self.experiment.samples
+        return {
+            part: {
+                kind: {name: array[:rows] for name, array in arrays.items()}
+                for kind, arrays in kinds.items()
+            }
+            for part, kinds in self.experiment.parts.items()
+        }
+
+    @property
     def rows(self) -> Any:
         """The rows of a batch."""
-        return np.arange(min(self.experiment.batch_size, len(self.experiment.dataset.train)))
+        count = len(next(iter(self.parts["train"]["inputs"].values())))
+        return np.arange(min(self.experiment.batch_size, count))
 
     def start(self, dtype: str = "float64", weights: bool = False) -> dict[str, Any]:
         """Builds both models anew, on data with random weights of samples if wanted."""
-        parts = self.experiment.parts
+        parts = self.parts
         if weights:
             count = len(next(iter(parts["train"]["inputs"].values())))
             parts["train"]["sample_weights"] = np.random.default_rng(1).uniform(0, 2, count)
@@ -172,7 +186,7 @@ def predicts_alike(subject: Subject) -> None:
     moved = {name: value + 0.01 for name, value in start.items()}
     subject.team.ask("place", parameters=moved, state=state)
     subject.close("parameters that were set", subject.team.ask("parameters"), 0.0)
-    inputs = {name: each[:10] for name, each in subject.experiment.parts["train"]["inputs"].items()}
+    inputs = {name: each[:10] for name, each in subject.parts["train"]["inputs"].items()}
     whole = subject.team.ask("predict", inputs=inputs)
     subject.close("predictions", whole)
     parts = subject.team.workers[subject.backend].ask("predict", inputs=inputs, batch_size=3)
@@ -242,11 +256,11 @@ def exchanges_weights(subject: Subject) -> None:
 def fits_alike(subject: Subject) -> None:
     """fit and evaluate give the same history and scores, across epochs and a short last batch."""
     subject.start()
-    size = max(2, len(subject.experiment.dataset.train) * 2 // 5)
-    size = min(size, (subject.experiment.samples or size) * 2 // 5)
+    count = len(next(iter(subject.parts["train"]["inputs"].values())))
+    size = max(1, count * 2 // 5)
     found = subject.team.ask("fit", epochs=2, batch_size=size)
     subject.close("the history of fit", found)
-    for part in subject.experiment.parts:
+    for part in subject.parts:
         subject.close(f"scores on {part}", subject.team.ask("evaluate", part=part))
 
 
@@ -258,6 +272,7 @@ def trains_alike(subject: Subject) -> None:
         steps=subject.steps,
         tolerance=subject.tolerance,
         samples=subject.experiment.samples,
+        sets=subject.sets,
     )
 
 
@@ -265,7 +280,7 @@ def runs_from_the_command_line(subject: Subject) -> None:
     """train runs from prepared arrays and writes weights that load everywhere."""
     arrays = {
         f"{part}/{name}": array
-        for part, kinds in subject.experiment.parts.items()
+        for part, kinds in subject.parts.items()
         for kind in ("inputs", "targets")
         for name, array in kinds[kind].items()
     }
@@ -305,6 +320,7 @@ def opened(
     backend: str,
     spec: str | Path,
     *,
+    sets: Mapping[str, str] | None = None,
     steps: int = 10,
     tolerance: float = 1e-10,
     samples: int | None = 150,
@@ -318,18 +334,22 @@ def opened(
         experiment = Experiment.prepare(
             Path(spec),
             {REFERENCE_BACKEND: folder / REFERENCE, backend: folder / backend},
+            sets=sets,
             dtype="float64",
             samples=samples,
         )
         sources = {REFERENCE: experiment.sources[REFERENCE_BACKEND]}
         with Team({**sources, backend: experiment.sources[backend]}) as team:
-            yield Subject(backend, Path(spec), folder, experiment, team, steps, tolerance)
+            yield Subject(
+                backend, Path(spec), folder, experiment, team, sets or {}, steps, tolerance
+            )
 
 
 def check_backend(
     backend: str,
     specs: Sequence[str | Path],
     *,
+    sets: Mapping[str, str] | None = None,
     steps: int = 10,
     tolerance: float = 1e-10,
     samples: int | None = 150,
@@ -339,10 +359,11 @@ def check_backend(
     Args:
         backend: the name of an installed backend.
         specs: files with a training and a data section that the backend can compile.
+        sets: settings of the specs, as of ``--set``: a small batch_size is quicker.
         steps: how many optimizer steps are compared one by one.
         tolerance: the largest difference in float64, relative to the larger of 1 and the tensor's
             largest element; for trained parameters relative to the distance travelled.
-        samples: how many rows of the training part take part.
+        samples: how many rows of each part of the data take part.
 
     Raises:
         AssertionError: what failed, all of it.
@@ -350,7 +371,9 @@ def check_backend(
     """
     failures = []
     for spec in specs:
-        with opened(backend, spec, steps=steps, tolerance=tolerance, samples=samples) as subject:
+        with opened(
+            backend, spec, sets=sets, steps=steps, tolerance=tolerance, samples=samples
+        ) as subject:
             for check in CHECKS:
                 try:
                     check(subject)

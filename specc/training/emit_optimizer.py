@@ -3,8 +3,8 @@
 ``Optimizer(parameters)`` has ``kind``, ``slots`` (lists of state by name, loaded in place),
 ``scalars(step, rate)`` on the host, in double precision, and ``update(gradients, scalars)``, in
 place. TensorFlow's update takes the scalars as tensors: one trace serves every step. A functional
-framework's is ``update(parameters, gradients, slots, scalars)``, which returns new parameters and
-slots and reads nothing else that changes.
+framework's class has no state: ``init(parameters)`` gives the slots, and ``update(parameters,
+gradients, slots, scalars)`` the new parameters and slots.
 """
 
 from __future__ import annotations
@@ -116,8 +116,16 @@ class Plan:
         lines += _docstring(self.row.doc.splitlines()[0], form)
         lines.append(f'    kind = "{self.row.kind}"')
         lines += [f"    {name} = {value!r}" for name, value in self.constants.items()]
-        lines += ["", "    def __init__(self, parameters):"]
-        lines += _indent(self._constructor())
+        if self.framework.functional:
+            lines += [
+                "",
+                "    def init(self, parameters):",
+                '        """The slots before the first step."""',
+                *_indent(self._slots("return {", "}")),
+            ]
+        else:
+            lines += ["", "    def __init__(self, parameters):"]
+            lines += _indent(self._constructor())
         lines += [
             "",
             "    def scalars(self, step, rate=None):",
@@ -155,7 +163,7 @@ class Plan:
         return ["UNDECAYED = {", *rows, "}", "", ""]
 
     def _constructor(self) -> list[str]:
-        lines = [] if self.framework.functional else ["self.parameters = parameters"]
+        lines = ["self.parameters = parameters"]
         if self.native:
             return [*lines, *self._native_state(self.native)]
         if self.uneven:
@@ -166,8 +174,12 @@ class Plan:
                 "dtype = parameters[0].dtype.as_numpy_dtype",
                 "self.beta_1, self.beta_2 = float(dtype(self.beta_1)), float(dtype(self.beta_2))",
             ]
+        return [*lines, *self._slots("self.slots = {", "}")]
+
+    def _slots(self, start: str, end: str) -> list[str]:
+        """A statement with the dictionary of new slots."""
         rows = [f'    "{slot}": [{self._fresh(slot)} for p in parameters],' for slot in self.slots]
-        return [*lines, "self.slots = {", *rows, "}"] if rows else [*lines, "self.slots = {}"]
+        return [start, *rows, end] if rows else [start + end]
 
     def _fresh(self, slot: str) -> str:
         """The expression of a slot's first value for the parameter ``p``."""
@@ -227,8 +239,10 @@ class Plan:
         changed = ["parameter", *self.slots]
         result = ", ".join(f'"{slot}": {slot}' for slot in self.slots)
         columns = "(list(each) for each in zip(*updated, strict=True))"
+        decayed = "decayed = [i not in UNDECAYED for i in range(len(parameters))]"
         return [
             f"{_tuple(list(self.scalars))} = scalars",
+            *([decayed] if self.uneven else []),
             "updated = []",
             self._loop("parameters", [f'slots["{slot}"]' for slot in self.slots]),
             *(f"    {line}" for line in self._body()),
@@ -241,7 +255,8 @@ class Plan:
         """The head of the loop over all tensors."""
         bound, lists = ["parameter", "gradient", *self.slots], [parameters, "gradients", *slots]
         if self.uneven:
-            bound, lists = [*bound, "decays"], [*lists, "self.decays"]
+            bound = [*bound, "decays"]
+            lists.append("decayed" if self.framework.functional else "self.decays")
         return f"for {', '.join(bound)} in zip({', '.join(lists)}, strict=True):"
 
     def _body(self) -> list[str]:

@@ -23,7 +23,7 @@ class Framework:
     """Templates over ``{0}``, ``{1}`` ... that give Python expressions.
 
     ``writer`` writes a formula's statements: a `FunctionalWriter` where arrays are not changed in
-    place, and then ``Optimizer.update`` takes parameters and slots and returns the new ones.
+    place, and then ``Optimizer.init`` gives the slots and ``update`` the new parameters and slots.
     """
 
     name: str

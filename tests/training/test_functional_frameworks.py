@@ -34,8 +34,8 @@ def test_optimizers_that_return_what_they_change(kind, variant, conventions):
     exec(source, scope)
     start, noise = problem()
     parameters = [frozen(array.copy()) for array in start]
-    ours = scope["Optimizer"](parameters)
-    slots = {name: [frozen(v) for v in values] for name, values in ours.slots.items()}
+    ours = scope["Optimizer"]()
+    slots = {name: [frozen(v) for v in held] for name, held in ours.init(parameters).items()}
     for step, added in enumerate(noise):
         gradients = [p + n for p, n in zip(parameters, added, strict=True)]
         # A caller may hand the slots over in another order.

@@ -136,7 +136,7 @@ def to_batch(model: Model, inputs: Arrays, targets: Arrays, sample_weights: Any 
 
 
 # A step gives its old arrays away: the new ones take their memory.
-@partial(jax.jit, static_argnames=("optimizer", "seed"), donate_argnames=("parameters", "slots"))
+@partial(jax.jit, static_argnames="seed", donate_argnames=("parameters", "slots"))
 def train_step(
     parameters: Tensors,
     slots: dict[str, list[jax.Array]],
@@ -145,7 +145,6 @@ def train_step(
     weights: jax.Array | None,
     step: int,
     scalars: tuple[float, ...],
-    optimizer: Any,
     seed: int,
 ) -> tuple:
     """(parameters, slots, loss, what forward returned) after one step."""
@@ -156,7 +155,7 @@ def train_step(
     gradients = [found[path] for path in TRAINED]
     gradients = clip_gradients(gradients)  #: clip
     values = [trained[path] for path in TRAINED]
-    values, slots = optimizer.update(values, gradients, slots, scalars)
+    values, slots = Optimizer().update(values, gradients, slots, scalars)
     return fixed | statistics | dict(zip(TRAINED, values, strict=True)), slots, loss, raw
 
 
@@ -165,13 +164,12 @@ class Trainer:
 
     def __init__(self, model: Model, learning_rate: float | None = None) -> None:
         self.model, self.rate, self.steps = model, learning_rate, 0
-        self.optimizer = Optimizer([model.parameters[path] for path in TRAINED])
-        self.slots = self.optimizer.slots
+        self.slots = Optimizer().init([model.parameters[path] for path in TRAINED])
 
     def advance(self, inputs: Tensors, targets: Tensors, weights: Any = None) -> tuple:
         """One step on a batch: (loss, what forward returned before it)."""
         # Rates and bias corrections come from the host in double precision.
-        scalars = self.optimizer.scalars(self.steps, self.rate)
+        scalars = Optimizer().scalars(self.steps, self.rate)
         parameters, self.slots, loss, raw = train_step(
             self.model.parameters,
             self.slots,
@@ -180,7 +178,6 @@ class Trainer:
             weights,
             self.steps,
             scalars,
-            optimizer=self.optimizer,
             seed=self.model.seed,
         )
         self.model.parameters.update(parameters)

@@ -1,0 +1,57 @@
+"""The JAX backend passes the conformance suite of specc, and writes idiomatic JAX."""
+
+from pathlib import Path
+
+import pytest
+
+from specc.compiler import compile_spec
+from specc.diagnostics import SpecError
+from specc.testing.backend_tests import BackendTests
+
+EXAMPLES = Path(__file__).parents[3]
+
+
+class Conformance(BackendTests):
+    backend = "jax"
+    sets = {"training.batch_size": "16"}
+    samples = 40
+    steps = 6
+
+
+class TestExamples(Conformance):
+    specs = (EXAMPLES / "mlp.yaml", EXAMPLES / "mnist_cnn.yaml")
+
+
+class TestEverything(Conformance):
+    """Blocks, a repeat, running statistics, dropout, a penalty, decay of some, and clipping."""
+
+    specs = (Path(__file__).with_name("residual.yaml"),)
+
+
+def test_the_file_is_jax_as_people_write_it():
+    text = compile_spec(EXAMPLES / "mnist_cnn.yaml", backend="jax")
+    for part in (
+        "def forward(parameters, inputs, ",
+        "jax.value_and_grad(loss_of, has_aux=True)",
+        'donate_argnames=("parameters", "slots")',
+        "lax.conv_general_dilated(",
+        "m = m + (1 - self.beta_1) * (gradient - m)",
+        "Optimizer().update(values, gradients, slots, scalars)",
+    ):
+        assert part in text, part
+
+
+def test_the_model_alone():
+    text = compile_spec(EXAMPLES / "mlp.yaml", backend="jax", only="model")
+    assert "def predict(" in text
+    assert "Trainer" not in text and "value_and_grad" not in text
+
+
+def test_what_jax_cannot_express_is_said(tmp_path):
+    spec = tmp_path / "net.yaml"
+    spec.write_text(
+        "specc: 1\nname: net\ninputs: {x: {shape: [5, 3]}}\n"
+        "layers: [{name: y, lstm: 4}]\noutputs: [y]\n"
+    )
+    with pytest.raises(SpecError, match="the backend 'jax' cannot express 'lstm'"):
+        compile_spec(spec, backend="jax")
