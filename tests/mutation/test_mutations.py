@@ -114,7 +114,7 @@ def test_the_files_as_they_are_train_alike(
     assert all(value > 0 for value in found.steps[-1].losses.values())
 
 
-@pytest.mark.parametrize("mutation", mutations(), ids=str)
+@pytest.mark.parametrize("mutation", [*mutations()], ids=str)
 def test_a_mutation_is_found(
     mutation: Mutation, texts: Callable[[str, str], str], run: Runs
 ) -> None:
