@@ -59,6 +59,11 @@ class Item:
     extra: Tree | None = None
 
     @property
+    def in_language(self) -> bool:
+        """Whether it is written in the language, for help that shows what to write."""
+        return self.kind.span.source.name.endswith(".specc")
+
+    @property
     def span(self) -> Span:
         """What to underline: the op, or the name of the block or layer that is used."""
         named = self.kind.value in ("use", "layer") and isinstance(self.attributes, Scalar)
@@ -306,28 +311,33 @@ class GraphBuilder:
                 "E0411",
                 f"{what} has no value for its input '{missing[0]}'",
                 item.span,
-                f"wire one: from: {{{missing[0]}: ...}}",
+                f"wire one: ({missing[0]}=...)"
+                if item.in_language
+                else f"wire one: from: {{{missing[0]}: ...}}",
             )
             raise SpecError(())
         return [wire[0] if wire else None for wire in wires]
 
     # Ops
 
-    def _find_op(self, item: Item) -> Op:
+    def _find_op(self, item: Item, scope: Scope) -> Op:
         op = find(str(item.kind.value))
         if op is not None and not op.internal:
             return op
         kind = str(item.kind.value)
-        help_ = did_you_mean(kind, [*visible(), *_SPECIAL, *self.blocks])
-        if kind in self.blocks:
+        if item.in_language:
+            help_ = did_you_mean(kind, [*visible(), *self.blocks, *scope.layers])
+        elif kind in self.blocks:
             help_ = f"'{kind}' is a block; write use: {kind}"
+        else:
+            help_ = did_you_mean(kind, [*visible(), *_SPECIAL, *self.blocks])
         help_ = help_ or "`specc ops` lists all layers"
         self.reporter.error("E0412", f"there is no layer '{kind}'", item.span, help_)
         raise SpecError(())
 
     def declare(self, name: str, item: Item, scope: Scope) -> None:
         """A layer declared by itself, to be called by name later."""
-        op = self._find_op(item)
+        op = self._find_op(item, scope)
         attributes = self._attributes(op, item, scope)
         scope.layers[name] = SharedLayer(name, op, attributes, item.span)
         scope.spans[name] = item.span
@@ -348,7 +358,7 @@ class GraphBuilder:
         return op.complete(values)
 
     def _op(self, item: Item, scope: Scope) -> None:
-        op = self._find_op(item)
+        op = self._find_op(item, scope)
         path = self._path(item, op.kind, scope)
         try:
             attributes = self._attributes(op, item, scope)
@@ -632,7 +642,7 @@ class GraphBuilder:
                     "E0417",
                     f"block '{name}' needs '{each}'",
                     item.span,
-                    f"add with: {{{each}: ...}}",
+                    f"add {each}=..." if item.in_language else f"add with: {{{each}: ...}}",
                     (note,),
                 )
                 good = False
