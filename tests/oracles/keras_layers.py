@@ -166,9 +166,15 @@ def compute(use: layer_files.Use) -> dict[str, dict[str, Any]]:
         for name, output in zip(use.outputs, outputs, strict=True):
             loss = LOSSES[use.kind](**use.attributes) if use.loss else losses.MeanSquaredError()
             total += loss(use.targets[f"t_{name}"], output)
+    values = {"total": total.numpy()}
+    if use.loss and len(use.types[0]) > 1:
+        weights = tf.reshape(
+            tf.constant(use.weights, tf.float64), [-1, *[1] * (len(use.types[0]) - 2)]
+        )
+        values["weighted"] = loss(use.targets["t_y"], outputs[0], sample_weight=weights).numpy()
     gradients = tape.gradient(total, [v.value for v in trained.values()])
     return {
-        "loss": {"total": total.numpy()},
+        "loss": values,
         "gradient": {
             name: tf.convert_to_tensor(gradient).numpy()
             for name, gradient in zip(trained, gradients, strict=True)

@@ -26,6 +26,7 @@ from specc.ops.registry import OPS
 
 # Unlike any other size: Keras on TensorFlow adds (n, 1, 1) to (n, n, m) along the wrong axis.
 ROWS = 3
+WEIGHTS = (0.5, 2.0, 0.0)  # of the rows, where a loss is weighted
 Arrays = dict[str, np.ndarray]
 
 
@@ -267,6 +268,7 @@ def write(case: Case, folder: Path) -> dict[str, Arrays]:
         "inputs": [kind and [kind.dtype, *kind.shape[1:]] for kind in case.sample.inputs],
         "outputs": spec["outputs"],
         "loss": case.is_loss,
+        "weights": list(WEIGHTS),
     }
     (folder / "case.json").write_text(json.dumps(description))
     groups = {"inputs": inputs, "targets": targets, "parameters": parameters}
@@ -275,7 +277,12 @@ def write(case: Case, folder: Path) -> dict[str, Arrays]:
         **{f"{group}/{name}": a for group, held in groups.items() for name, a in held.items()},
     )
     file.set_parameters(model, parameters)
-    return computed(file, model, inputs, targets)
+    weighted = {}
+    if case.is_loss and case.conventions == "keras" and case.sample.inputs[0].rank > 1:
+        loss, _ = file.loss_and_gradients(model, inputs, targets, np.array(WEIGHTS))
+        weighted = {"weighted": np.array(loss)}
+    found = computed(file, model, inputs, targets)
+    return {**found, "loss": found["loss"] | weighted}
 
 
 def draw(rng: np.random.Generator, declared: dict[str, Any]) -> np.ndarray:

@@ -21,6 +21,7 @@ class Use:
     types: list[list[Any] | None]
     outputs: list[str]
     loss: bool
+    weights: list[float]
     inputs: Arrays
     targets: Arrays
     parameters: Arrays
@@ -38,16 +39,9 @@ class Use:
             case["inputs"],
             case["outputs"],
             case["loss"],
+            case["weights"],
             **groups,
         )
-
-    def own(self, layer: str = "y") -> Arrays:
-        """The parameters of one layer by their own names."""
-        return {
-            name.removeprefix(f"{layer}."): array
-            for name, array in self.parameters.items()
-            if name.startswith(f"{layer}.")
-        }
 
 
 def run(folder: Path, compute: Callable[[Use], Mapping[str, Mapping[str, Any]]]) -> None:
