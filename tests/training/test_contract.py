@@ -158,6 +158,21 @@ def test_the_seed_decides(file: Remote) -> None:
     assert all(not np.array_equal(default[name], other[name]) for name in kernels)
 
 
+def test_a_layer_starts_the_same_whatever_stands_before_it(files: Files, tmp_path: Path) -> None:
+    text = SPEC.read_text(encoding="utf-8")
+    assert text.count("| weights | weights") == 1
+    longer = text.replace("| weights | weights", "| weights | dense(4) as new | weights")
+    (tmp_path / "longer.specc").write_text(longer, encoding="utf-8")
+    path = tmp_path / "longer.py"
+    path.write_text(compile_spec(tmp_path / "longer.specc", backend="numpy"), encoding="utf-8")
+    file = files["keras", "numpy"]
+    wanted = file.get_parameters(file.build())
+    other = file.worker.load(path)
+    found = other.get_parameters(other.build())
+    assert found.keys() - wanted.keys() == {"new.kernel", "new.bias"}
+    assert_equal({name: found[name] for name in wanted}, wanted)
+
+
 def test_parameters_are_copies_that_can_be_put_back(file: Remote, dtype: str) -> None:
     model = file.build(dtype=dtype)
     start = file.get_parameters(model)
