@@ -554,11 +554,13 @@ class GraphBuilder:
         names = self._output_names(item)
         if names and len(names) != len(values):
             assert item.outputs is not None
+            others = ", ".join(value.name.removeprefix(f"{path}.") for value in values[1:])
             self.reporter.error(
                 "E0414",
                 f"{item.kind.value} has {_count(len(values), 'output')}, "
-                f"but {len(names)} names are given",
+                f"but {_count(len(names), 'name')} {'is' if len(names) == 1 else 'are'} given",
                 item.outputs.span,
+                f"it gives its output, {others}" if others else "",
             )
             raise SpecError(())
         for name, value in zip(names, values, strict=False):
