@@ -1,0 +1,566 @@
+"""breast_cancer for NumPy, written by specc 0.1.0.
+
+From breast_cancer.yaml (498639c1501a).
+python breast_cancer_numpy.py train data.npz --epochs 3 --out w.safetensors
+python breast_cancer_numpy.py evaluate data.npz --weights w.safetensors
+python breast_cancer_numpy.py predict data.npz --weights w.safetensors --out p.npz
+`specc data breast_cancer.yaml -o data.npz` writes the prepared arrays.
+"""
+
+import argparse
+import hashlib
+import math
+
+import numpy as np
+
+NAME = "breast_cancer"
+BACKEND = "numpy"
+SEED = 7
+DTYPE = "float32"
+INPUTS = {"measurements": (None, 30)}
+TARGETS = {"benign": (None, 1)}
+OUTPUTS = {"probability": (None, 1)}
+INTEGERS = {"benign"}
+EPOCHS = 60
+BATCH_SIZE = 32
+
+
+# Layers -----------------------------------------------------------------------------------------
+def relu(x):
+    """max(x, 0), element by element."""
+    return np.maximum(x, 0)
+
+
+def relu_gradient(dy, y):
+    """Gradient of relu from its result y; at 0 it is 0."""
+    return dy * (y > 0)
+
+
+def sigmoid(x):
+    """1 / (1 + exp(-x)); from x = -80 down it stays at 2e-35, for exp must not overflow."""
+    return 1 / (1 + np.exp(np.minimum(-x, 80)))
+
+
+def channel_sum(x):
+    """Sum of x (N, ..., C) over every axis but the last: (C,).
+
+    Products with ones are several times faster than `sum` here, and summing each sample by itself
+    first loses less to rounding.
+    """
+    if x.ndim > 2:
+        x = x.reshape(len(x), -1, x.shape[-1])
+        x = np.ones(x.shape[1], x.dtype) @ x
+    return np.ones(len(x), x.dtype) @ x
+
+
+# Model ------------------------------------------------------------------------------------------
+class BreastCancer:
+    """The arrays of a network by path, and the seed of its masks."""
+
+    frozen = frozenset()  # not trained by gradients
+
+    def __init__(self, parameters, seed):
+        self.parameters, self.seed = parameters, seed
+
+
+def forward(model, inputs):
+    """The forward pass in inference mode."""
+    p = model.parameters
+    measurements = inputs["measurements"]  # (batch, 30)
+    dense = relu(measurements @ p["dense.kernel"] + p["dense.bias"])  # (batch, 16)
+    dropout_1 = dense  # (batch, 16)
+    record({"dense": dense, "dropout": dropout_1})
+    return dropout_1 @ p["probability.kernel"] + p["probability.bias"]
+
+
+def to_outputs(raw):
+    """The spec's outputs, from what the model returns."""
+    logits = raw
+    return {"probability": sigmoid(logits)}
+
+
+# Losses and metrics -----------------------------------------------------------------------------
+def feature_mean(values):
+    """The mean over the last axis; the values themselves where the batch axis is the only one."""
+    return values.mean(axis=-1) if values.ndim > 1 else values
+
+
+def feature_mean_gradient(weights, prediction):
+    """Each feature's share of the weights of feature_mean, in a shape that spreads over them."""
+    return weights[..., None] / prediction.shape[-1] if prediction.ndim > 1 else weights
+
+
+def binary_crossentropy_from_logits(logits, target, label_smoothing=0.0):
+    """Binary cross-entropy of sigmoid(logits), averaged over the features, without overflow."""
+    target = target * (1 - label_smoothing) + 0.5 * label_smoothing
+    log_total = np.maximum(logits, 0) + np.log1p(np.exp(-np.abs(logits)))
+    return feature_mean(log_total - logits * target)
+
+
+def binary_crossentropy_from_logits_gradient(logits, target, label_smoothing=0.0, *, weights):
+    """Gradient of sum(weights * binary_crossentropy_from_logits): sigmoid(logits) - target."""
+    target = target * (1 - label_smoothing) + 0.5 * label_smoothing
+    probability = 1 / (1 + np.exp(np.minimum(-logits, 80)))
+    return (probability - target) * feature_mean_gradient(weights, logits)
+
+
+def value_weights(shape, dtype, sample_weights=None, mask=None):
+    """What each value of a loss counts in its mean; a sample's weight counts for all its values."""
+    weights = np.ones(shape, dtype)
+    if sample_weights is not None:
+        weights *= np.asarray(sample_weights, dtype).reshape(-1, *[1] * (len(shape) - 1))
+    total = math.prod(shape) if mask is None else int(mask.sum())
+    return weights / total
+
+
+def weighted_mean(values, sample_weights=None, mask=None):
+    """The mean of a loss's values."""
+    return np.sum(value_weights(values.shape, values.dtype, sample_weights, mask) * values)
+
+
+def binary_accuracy(prediction, target):
+    """1 where a probability is above 0.5 just when the target is 1."""
+    return (prediction > 0.5) == (target > 0.5)
+
+
+def total_loss(model, raw, targets, sample_weights=None):
+    """The weighted sum of all losses and penalties: a scalar."""
+    logits = raw
+    return (
+        weighted_mean(
+            binary_crossentropy_from_logits(logits, targets["benign"].astype(logits.dtype), 0.0),
+            sample_weights,
+        )
+        + 0.001 * np.square(model.parameters["dense.kernel"]).sum()
+    )
+
+
+def metric_values(raw, targets):
+    """{metric: one value per sample}."""
+    outputs = to_outputs(raw)
+    return {"accuracy": binary_accuracy(outputs["probability"], targets["benign"])}
+
+
+# Optimizer and schedule -------------------------------------------------------------------------
+def learning_rate(step):
+    """The constant schedule; steps count from 0."""
+    return 0.001
+
+
+class Optimizer:
+    """RMSprop (Hinton, 2012)."""
+
+    kind = "rmsprop"
+    rho = 0.9
+    epsilon = 1e-07
+
+    def __init__(self, parameters):
+        self.parameters = parameters
+        self.slots = {"v": [np.zeros_like(p) for p in parameters]}
+
+    def scalars(self, step, rate=None):
+        """What changes with the step, computed in double precision."""
+        rate = learning_rate(step) if rate is None else rate
+        return (rate,)
+
+    def update(self, gradients, scalars):
+        """One step, in place."""
+        (rate,) = scalars
+        for parameter, gradient, v in zip(
+            self.parameters, gradients, *self.slots.values(), strict=True
+        ):
+            v += (1 - self.rho) * (gradient * gradient - v)
+            parameter -= rate * gradient / np.sqrt(v + self.epsilon)
+
+
+# Reproducibility --------------------------------------------------------------------------------
+def stream_key(seed, name):
+    """The 64-bit key of a named random stream: the first 8 bytes of BLAKE2b of "seed/name"."""
+    digest = hashlib.blake2b(f"{seed}/{name}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little")
+
+
+def random_words(key, count, start=0):
+    """Words start, ..., start + count - 1 of a stream: the SplitMix64 finaliser over a counter."""
+    z = np.arange(start, start + count, dtype=np.uint64) * 0x9E3779B97F4A7C15 + key
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EB
+    z ^= z >> 31
+    return z
+
+
+def scramble(z):
+    """The SplitMix64 finaliser of each 64-bit word, in place."""
+    shifted = z >> 30
+    z ^= shifted
+    z *= 0xBF58476D1CE4E5B9
+    z ^= np.right_shift(z, 27, out=shifted)
+    z *= 0x94D049BB133111EB
+    z ^= np.right_shift(z, 31, out=shifted)
+    return z
+
+
+def random_uniform(key, count, start=0):
+    """Uniform values in [0, 1) from the upper 53 bits of each word: exact on every machine."""
+    return (random_words(key, count, start) >> 11) * 2.0**-53
+
+
+def permutation(key, count):
+    """A random order of range(count): it sorts the stream's words, equal ones by index."""
+    return np.argsort(random_words(key, count), kind="stable")
+
+
+def batch_order(seed, epoch, count):
+    """The order in which the examples of an epoch (counted from 0) are visited."""
+    return permutation(stream_key(seed, f"order/{epoch}"), count)
+
+
+def layer_key(seed, path, call=0):
+    """The key of a layer's dropout masks; each call of a shared layer has its own."""
+    return stream_key(seed, f"mask/{path}@{call}" if call else f"mask/{path}")
+
+
+def step_key(key, step):
+    """The key of a layer's mask at a step: word number step of the layer's stream."""
+    z = (key + step * 0x9E3779B97F4A7C15) % 2**64
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EB % 2**64
+    return z ^ (z >> 31)
+
+
+def zeros():
+    """All 0."""
+    return lambda key, shape: np.zeros(shape)
+
+
+def uniform(low, high):
+    """U(low, high)."""
+    return lambda key, shape: (
+        low + (high - low) * random_uniform(key, math.prod(shape)).reshape(shape)
+    )
+
+
+def glorot_uniform(fan_in, fan_out, gain=1.0):
+    """U(-a, a), a = gain sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio, 2010)."""
+    limit = gain * math.sqrt(6 / (fan_in + fan_out))
+    return uniform(-limit, limit)
+
+
+def dropout_mask(shape, rate, key, step, dtype, first_row=0):
+    """A mask of 0 and 1 / (1 - rate), the same on every backend; 0 <= rate < 1.
+
+    Element e of the global batch, counted over the spec's layout, is kept where 16-bit lane e % 4
+    of word e // 4 of the step's stream is below round((1 - rate) * 65536). This part of the batch
+    starts at row first_row.
+    """
+    size = math.prod(shape)
+    word, skip = divmod(first_row * math.prod(shape[1:]), 4)
+    words = -(-(skip + size) // 4)
+    threshold = round((1 - rate) * 65536)
+    key = step_key(key, step)
+    mask = np.empty(4 * words, dtype)
+    scale = np.array(1 / (1 - rate), dtype)  # a Python float would be multiplied in float64
+    block = 16384  # words: the arrays of a block stay in the cache
+    counter = np.arange(min(words, block), dtype=np.uint64) * 0x9E3779B97F4A7C15
+    for start in range(0, words, block):
+        part = mask[4 * start : 4 * (start + block)]
+        first = (key + (word + start) * 0x9E3779B97F4A7C15) % 2**64
+        lanes = scramble(counter[: part.size // 4] + first).view(np.uint16)
+        np.multiply(lanes < threshold, scale, out=part)
+    return mask[skip : skip + size].reshape(shape)
+
+
+def dropout(x, rate, key, step, first_row=0):
+    """Inverted dropout of x, in the spec's layout, and its mask; (key, step) alone decide it."""
+    mask = dropout_mask(x.shape, rate, key, step, x.dtype, first_row)
+    return x * mask, mask
+
+
+def initial_parameters(seed=SEED):
+    """Float64 values at the start: each tensor derives from (seed, path, shape) alone."""
+    table = [
+        ("dense.kernel", (30, 16), glorot_uniform(fan_in=30, fan_out=16)),
+        ("dense.bias", (16,), zeros()),
+        ("probability.kernel", (16, 1), glorot_uniform(fan_in=16, fan_out=1)),
+        ("probability.bias", (1,), zeros()),
+    ]
+    return {path: draw(stream_key(seed, f"initial/{path}"), shape) for path, shape, draw in table}
+
+
+# Training ---------------------------------------------------------------------------------------
+def forward_backward(model, inputs, targets, sample_weights=None, step=0):
+    """(loss, what forward() returns, {path: gradient}) in training mode."""
+    p = model.parameters
+    measurements = inputs["measurements"]  # (batch, 30)
+    dense = relu(measurements @ p["dense.kernel"] + p["dense.bias"])  # (batch, 16)
+    dropout_1, dropout_mask_1 = dropout(
+        dense, 0.2, layer_key(model.seed, "dropout"), step
+    )  # (batch, 16)
+    logits = dropout_1 @ p["probability.kernel"] + p["probability.bias"]  # (batch, 1)
+    record({"dense": dense, "dropout": dropout_1})
+    raw = logits
+    loss = total_loss(model, raw, targets, sample_weights)
+    benign = targets["benign"]  # (batch, 1)
+    weights = value_weights(logits.shape[:1], logits.dtype, sample_weights)  # (batch,)
+
+    # Backward: d_x is the gradient of the loss with respect to x
+    d_probability_logits = binary_crossentropy_from_logits_gradient(
+        logits, benign.astype(logits.dtype), 0.0, weights=weights
+    )  # (batch, 1)
+    d_probability_kernel = dropout_1.T @ d_probability_logits  # (16, 1)
+    d_probability_bias = channel_sum(d_probability_logits)  # (1,)
+    d_dropout = d_probability_logits @ p["probability.kernel"].T  # (batch, 16)
+    d_dense = d_dropout * dropout_mask_1  # (batch, 16)
+    d_dense_preactivation = relu_gradient(d_dense, dense)  # (batch, 16)
+    d_dense_kernel = measurements.T @ d_dense_preactivation  # (30, 16)
+    d_dense_bias = channel_sum(d_dense_preactivation)  # (16,)
+    d_dense_kernel_2 = 0.002 * p["dense.kernel"]  # (30, 16)
+    d_dense_kernel_3 = d_dense_kernel + d_dense_kernel_2  # (30, 16)
+    gradients = {
+        "dense.kernel": d_dense_kernel_3,
+        "dense.bias": d_dense_bias,
+        "probability.kernel": d_probability_kernel,
+        "probability.bias": d_probability_bias,
+    }
+    return loss, raw, gradients
+
+
+def check_names(wanted, given):
+    """Raises ValueError that lists every missing, unknown or wrongly shaped array."""
+    want = {name: np.shape(array) for name, array in wanted.items()}
+    have = {name: np.shape(array) for name, array in given.items()}
+    wrong = [name for name in want | have if want.get(name) != have.get(name)]
+    if wrong:
+        found = "; ".join(f"{n}: wanted {want.get(n)}, given {have.get(n)}" for n in wrong)
+        raise ValueError(f"arrays and their shapes do not match: {found}")
+
+
+def slices(arrays, batch_size):
+    """Consecutive batches of rows; one empty batch where there are none."""
+    count = len(next(iter(arrays.values())))
+    for start in range(0, max(count, 1), batch_size):
+        yield slice(start, min(start + batch_size, count))
+
+
+def rows_of(arrays, rows):
+    """Those rows of every array."""
+    return {name: array[rows] for name, array in arrays.items()}
+
+
+def means(totals):
+    """An epoch's means from its sums; reading them waits for the device."""
+    count = totals.pop("count", 1)
+    return {name: float(total) / count for name, total in totals.items()}
+
+
+def build(seed=SEED, dtype=DTYPE, device=None):
+    """The network with the spec's initial parameters."""
+    if device not in (None, "cpu"):
+        raise ValueError(f"NumPy computes on the cpu, not on {device}")
+    values = initial_parameters(seed).items()
+    return BreastCancer({path: np.array(value, dtype) for path, value in values}, seed)
+
+
+def get_parameters(model):
+    """{path: array} of parameters and running statistics."""
+    return {path: value.copy() for path, value in model.parameters.items()}
+
+
+def set_parameters(model, parameters):
+    """The inverse of get_parameters. Raises ValueError when names or shapes do not match."""
+    check_names(model.parameters, parameters)
+    for path, value in model.parameters.items():
+        value[...] = parameters[path]
+
+
+def to_arrays(model, arrays, names):
+    """The named arrays in the model's precision."""
+    dtype = next(iter(model.parameters.values())).dtype
+    types = dict.fromkeys(INTEGERS, np.dtype("int64"))
+    return {name: np.asarray(arrays[name], types.get(name, dtype)) for name in names}
+
+
+def predict(model, inputs, batch_size=None):
+    """{output: array} in inference mode."""
+    x = to_arrays(model, inputs, INPUTS)
+    batches = [
+        to_outputs(forward(model, rows_of(x, rows))) for rows in slices(x, batch_size or 2**62)
+    ]
+    return {name: np.concatenate([batch[name] for batch in batches]) for name in OUTPUTS}
+
+
+RECORD = None
+
+
+def record(values):
+    """Keeps the named values of a forward pass while trace() runs; otherwise nothing."""
+    if RECORD is not None:
+        RECORD.update(values)
+
+
+def trace(model, inputs, targets=None, training=False, step=0):
+    """{path: array} of every named value; training mode needs the targets."""
+    global RECORD
+    found = {}
+    RECORD = found
+    try:
+        if training:
+            raw = differentiate(model, inputs, targets, None, step)[1]
+        else:
+            raw = forward(model, to_arrays(model, inputs, INPUTS))
+    finally:
+        RECORD = None
+    return {path: np.array(value) for path, value in {**found, **to_outputs(raw)}.items()}
+
+
+def differentiate(model, inputs, targets, sample_weights, step):
+    """forward_backward() on any arrays, running statistics left as they are."""
+    x, y = to_arrays(model, inputs, INPUTS), to_arrays(model, targets, TARGETS)
+    return forward_backward(model, x, y, sample_weights, step)
+
+
+def loss_and_gradients(model, inputs, targets, sample_weights=None, step=0):
+    """The total loss in training mode, and {path: gradient} before clipping."""
+    loss, _, gradients = differentiate(model, inputs, targets, sample_weights, step)
+    return float(loss), gradients
+
+
+class Trainer:
+    """Trains a model. Epoch, order, masks and rate are functions of the number of steps done."""
+
+    def __init__(self, model, learning_rate=None):
+        self.model, self.rate, self.steps = model, learning_rate, 0
+        self.paths = [path for path in model.parameters if path not in model.frozen]
+        self.optimizer = Optimizer([model.parameters[path] for path in self.paths])
+
+    def advance(self, inputs, targets, sample_weights=None):
+        """One step on a batch: (loss, what the model returned before it)."""
+        loss, raw, found = forward_backward(self.model, inputs, targets, sample_weights, self.steps)
+        gradients = [found[path] for path in self.paths]
+        self.optimizer.update(gradients, self.optimizer.scalars(self.steps, self.rate))
+        self.steps += 1
+        return loss, raw
+
+    def step(self, inputs, targets, sample_weights=None):
+        """One optimizer step on a batch; its loss."""
+        x, y = to_arrays(self.model, inputs, INPUTS), to_arrays(self.model, targets, TARGETS)
+        return self.advance(x, y, sample_weights)[0]
+
+    def fit(
+        self,
+        inputs,
+        targets,
+        validation=None,
+        epochs=EPOCHS,
+        batch_size=BATCH_SIZE,
+        on_step=None,
+        on_epoch=None,
+    ):
+        """Trains until ``epochs`` epochs are done since step 0; the history by metric."""
+        x, y = to_arrays(self.model, inputs, INPUTS), to_arrays(self.model, targets, TARGETS)
+        count = len(next(iter(x.values())))
+        per_epoch = -(-count // batch_size)
+        history = {}
+        for epoch in range(self.steps // per_epoch, epochs):
+            order = batch_order(self.model.seed, epoch, count)
+            totals = {}
+            for start in range(self.steps % per_epoch * batch_size, count, batch_size):
+                rows = order[start : start + batch_size]
+                targets = rows_of(y, rows)
+                loss, raw = self.advance(rows_of(x, rows), targets)
+                add_batch(totals, loss, raw, targets)
+                if on_step is not None:
+                    on_step(step=self.steps - 1, epoch=epoch, loss=loss)
+            logs = means(totals)
+            if validation is not None:
+                scores = self.evaluate(*validation, batch_size=batch_size)
+                logs |= {f"val_{name}": value for name, value in scores.items()}
+            for name, value in logs.items():
+                history.setdefault(name, []).append(value)
+            if on_epoch is not None:
+                on_epoch(epoch=epoch, logs=logs)
+        return history
+
+    def evaluate(self, inputs, targets, batch_size=BATCH_SIZE):
+        """{metric: value} in inference mode; the loss includes penalties."""
+        x, y = to_arrays(self.model, inputs, INPUTS), to_arrays(self.model, targets, TARGETS)
+        totals = {}
+        for rows in slices(x, batch_size):
+            raw, expected = forward(self.model, rows_of(x, rows)), rows_of(y, rows)
+            add_batch(totals, total_loss(self.model, raw, expected), raw, expected)
+        return means(totals)
+
+    def state(self):
+        """The optimizer's slots by parameter, and the step: flat and neutral."""
+        slots = {
+            f"{Optimizer.kind}.{slot}/{path}": value.copy()
+            for slot, values in self.optimizer.slots.items()
+            for path, value in zip(self.paths, values, strict=True)
+        }
+        return {"step": np.array(self.steps), **slots}
+
+    def load_state(self, state):
+        """Continues from a state(), whichever backend wrote it."""
+        check_names(self.state(), state)
+        self.steps = int(state["step"])
+        for slot, values in self.optimizer.slots.items():
+            for path, value in zip(self.paths, values, strict=True):
+                value[...] = state[f"{Optimizer.kind}.{slot}/{path}"]
+
+
+def add_batch(totals, loss, raw, targets):
+    """Adds a batch's loss and metrics to the sums of its epoch, weighted by its size."""
+    size = len(next(iter(targets.values())))
+    values = {"loss": loss, **metric_values(raw, targets)}
+    for name, value in values.items():
+        totals[name] = totals.get(name, 0.0) + float(np.mean(value)) * size
+    totals["count"] = totals.get("count", 0) + size
+
+
+# Command line -----------------------------------------------------------------------------------
+def save(model, path):
+    """Writes parameters and statistics as safetensors, which every backend's load() reads."""
+    from safetensors.numpy import save_file
+
+    save_file(get_parameters(model), path, {"spec": NAME})
+
+
+def load(path, device=None):
+    """The model whose parameters were saved at ``path``, in their precision."""
+    from safetensors.numpy import load_file
+
+    parameters = load_file(path)
+    model = build(dtype=next(iter(parameters.values())).dtype.name, device=device)
+    set_parameters(model, parameters)
+    return model
+
+
+def main():
+    """The command line: train, evaluate or predict with prepared arrays named part/name."""
+    parser = argparse.ArgumentParser(description=NAME)
+    parser.add_argument("action", choices=("train", "evaluate", "predict"))
+    parser.add_argument("data", help="npz with train/..., validation/..., test/...")
+    parser.add_argument("--epochs", type=int, default=EPOCHS)
+    parser.add_argument("--weights", help="safetensors to start from")
+    parser.add_argument("--out", help="where to write the weights or predictions")
+    options = parser.parse_args()
+    arrays = np.load(options.data)
+    model = load(options.weights) if options.weights else build()
+    trainer = Trainer(model)
+
+    def part(name, *groups):
+        return [{n: arrays[f"{name}/{n}"] for n in names} for names in groups]
+
+    if options.action == "train":
+        data = part("train", INPUTS, TARGETS)
+        trainer.fit(*data, epochs=options.epochs, on_epoch=lambda **epoch: print(epoch))
+        save(model, options.out or f"{NAME}.safetensors")
+    if options.action == "predict":
+        outputs = predict(model, *part("test", INPUTS), BATCH_SIZE)
+        np.savez(options.out or "predictions.npz", **outputs)
+    else:
+        print("test:", trainer.evaluate(*part("test", INPUTS, TARGETS)))
+
+
+if __name__ == "__main__":
+    main()

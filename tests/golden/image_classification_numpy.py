@@ -1,0 +1,1375 @@
+"""image_classification for NumPy, written by specc 0.1.0.
+
+From image_classification.yaml (cb6927287281).
+python image_classification_numpy.py train data.npz --epochs 3 --out w.safetensors
+python image_classification_numpy.py evaluate data.npz --weights w.safetensors
+python image_classification_numpy.py predict data.npz --weights w.safetensors --out p.npz
+`specc data image_classification.yaml -o data.npz` writes the prepared arrays.
+"""
+
+import argparse
+import hashlib
+import math
+
+import numpy as np
+
+NAME = "image_classification"
+BACKEND = "numpy"
+SEED = 7
+DTYPE = "float32"
+INPUTS = {"image": (None, 28, 28, 1)}
+TARGETS = {"label": (None,)}
+OUTPUTS = {"probabilities": (None, 10)}
+INTEGERS = {"label"}
+EPOCHS = 6
+BATCH_SIZE = 64
+
+
+# Layers -----------------------------------------------------------------------------------------
+def relu(x):
+    """max(x, 0), element by element."""
+    return np.maximum(x, 0)
+
+
+def relu_gradient(dy, y):
+    """Gradient of relu from its result y; at 0 it is 0."""
+    return dy * (y > 0)
+
+
+def softmax(x, axis):
+    """exp(x) divided by its sum along axis; the largest is taken off first against overflow."""
+    exponentials = np.exp(x - x.max(axis=axis, keepdims=True))
+    return exponentials / exponentials.sum(axis=axis, keepdims=True)
+
+
+def image_windows(x, kernel_size, strides, padding, dilation):
+    """The patches of x (N, H, W, C) under each position of a kernel: a view (N, OH, OW, kh, kw, C).
+
+    padding is ((top, bottom), (left, right)), filled with zeros.
+    """
+    if np.any(padding):
+        x = np.pad(x, ((0, 0), *padding, (0, 0)))
+    height, width = ((k - 1) * d + 1 for k, d in zip(kernel_size, dilation, strict=True))
+    windows = np.lib.stride_tricks.sliding_window_view(x, (height, width), axis=(1, 2))
+    windows = windows[:, :: strides[0], :: strides[1], :, :: dilation[0], :: dilation[1]]
+    return windows.transpose(0, 1, 2, 4, 5, 3)
+
+
+def image_blocks(windows):
+    """Parts of the batch of image_windows whose patches, about a million numbers, stay in cache."""
+    images = max(1, 2**20 // int(np.prod(windows.shape[1:])))
+    return [slice(start, start + images) for start in range(0, len(windows), images)]
+
+
+def conv2d(x, kernel, strides=(1, 1), padding=((0, 0), (0, 0)), dilation=(1, 1)):
+    """Convolve x (N, H, W, C) with kernel (kh, kw, C, F) to (N, OH, OW, F).
+
+    A matrix product does it: the patches are the rows, the filters the columns. padding is
+    ((top, bottom), (left, right)).
+    """
+    kernel_height, kernel_width, _, filters = kernel.shape
+    windows = image_windows(x, (kernel_height, kernel_width), strides, padding, dilation)
+    flat_kernel = kernel.reshape(-1, filters)
+    y = np.empty((*windows.shape[:3], filters), x.dtype)
+    for block in image_blocks(windows):
+        patches = windows[block].reshape(-1, len(flat_kernel))
+        np.matmul(patches, flat_kernel, out=y[block].reshape(-1, filters))
+    return y
+
+
+def conv2d_input_gradient(
+    dy, kernel, input_shape, strides=(1, 1), padding=((0, 0), (0, 0)), dilation=(1, 1)
+):
+    """Gradient of conv2d with respect to its input: dy (N, OH, OW, F) to dx of input_shape.
+
+    Each tap (i, j) of the kernel sends dy @ kernel[i, j].T back to the pixels it read.
+    """
+    batch, height, width, channels = input_shape
+    (top, bottom), (left, right) = padding
+    _, out_height, out_width, filters = dy.shape
+    dx = np.zeros((batch, top + height + bottom, left + width + right, channels), dy.dtype)
+    rows = dy.reshape(-1, filters)
+    for i in range(kernel.shape[0]):
+        for j in range(kernel.shape[1]):
+            row, column = i * dilation[0], j * dilation[1]
+            target = dx[:, row :: strides[0], column :: strides[1]][:, :out_height, :out_width]
+            target += (rows @ kernel[i, j].T).reshape(target.shape)
+    return dx[:, top : top + height, left : left + width]
+
+
+def conv2d_kernel_gradient(
+    x, dy, kernel_shape, strides=(1, 1), padding=((0, 0), (0, 0)), dilation=(1, 1)
+):
+    """Gradient of conv2d with respect to its kernel: x (N, H, W, C), dy (N, OH, OW, F).
+
+    The patches' matrix, transposed, times dy.
+    """
+    kernel_height, kernel_width, channels, filters = kernel_shape
+    windows = image_windows(x, (kernel_height, kernel_width), strides, padding, dilation)
+    dkernel = np.zeros((kernel_height * kernel_width * channels, filters), dy.dtype)
+    for block in image_blocks(windows):
+        patches = windows[block].reshape(-1, len(dkernel))
+        dkernel += patches.T @ dy[block].reshape(-1, filters)
+    return dkernel.reshape(kernel_shape)
+
+
+def channel_sum(x):
+    """Sum of x (N, ..., C) over every axis but the last: (C,).
+
+    Products with ones are several times faster than `sum` here, and summing each sample by itself
+    first loses less to rounding.
+    """
+    if x.ndim > 2:
+        x = x.reshape(len(x), -1, x.shape[-1])
+        x = np.ones(x.shape[1], x.dtype) @ x
+    return np.ones(len(x), x.dtype) @ x
+
+
+def sum_over(x, axes):
+    """Sum of x over the axes (counted from 0), which stay with length 1.
+
+    The two usual cases are products with ones, which are faster.
+    """
+    last = x.ndim - 1
+    if axes == tuple(range(last)):
+        return channel_sum(x).reshape((1,) * last + x.shape[last:])
+    if axes == (last,):
+        return (x @ np.ones(x.shape[last], x.dtype))[..., None]
+    return x.sum(axis=axes, keepdims=True)
+
+
+def scale_and_shift(normalized, gamma, beta, shape):
+    """normalized * gamma + beta, either of which may be None; shape spreads them over the axes."""
+    y = normalized if gamma is None else normalized * gamma.reshape(shape)
+    return y if beta is None else y + beta.reshape(shape)
+
+
+def batch_norm(x, gamma, beta, axes, epsilon):
+    """Normalize each feature of x by its statistics over the batch: all axes but the feature's.
+
+    Returns y, the normalized x, the mean (C,), the biased variance (C,) and 1 / sqrt(variance +
+    epsilon). gamma and beta are (C,) or None.
+    """
+    total = sum_over(x, axes)
+    count = x.size // total.size
+    mean = total / count
+    centred = x - mean
+    variance = sum_over(centred * centred, axes) / count
+    inverse_deviation = 1 / np.sqrt(variance + epsilon)
+    normalized = centred * inverse_deviation
+    y = scale_and_shift(normalized, gamma, beta, mean.shape)
+    return y, normalized, mean.reshape(-1), variance.reshape(-1), inverse_deviation
+
+
+def batch_norm_gradient(dy, normalized, gamma, inverse_deviation, axes):
+    """Gradients of batch_norm with respect to x, gamma (C,) and beta (C,).
+
+    The mean and the variance depend on every x: they take out what dy has in common with 1 and
+    with the normalized x.
+    """
+    dbeta = sum_over(dy, axes)
+    dgamma = sum_over(dy * normalized, axes)
+    count = dy.size // dbeta.size
+    scale = inverse_deviation if gamma is None else inverse_deviation * gamma.reshape(dbeta.shape)
+    dx = scale * (dy - dbeta / count - normalized * (dgamma / count))
+    return dx, dgamma.reshape(-1), dbeta.reshape(-1)
+
+
+def batch_norm_inference(x, gamma, beta, mean, variance, axes, epsilon):
+    """Normalize x by a given mean (C,) and variance (C,); axes are those without the features."""
+    shape = tuple(1 if axis in axes else size for axis, size in enumerate(x.shape))
+    inverse_deviation = 1 / np.sqrt(variance + epsilon)
+    normalized = (x - mean.reshape(shape)) * inverse_deviation.reshape(shape)
+    return scale_and_shift(normalized, gamma, beta, shape)
+
+
+def update_statistics(moving_mean, moving_variance, mean, variance, keep, count=0):
+    """Moves the running statistics towards those of a batch, in place; ``keep`` of the old stays.
+
+    With a count of values per feature the variance becomes the unbiased one. Raises ValueError
+    where that does not exist.
+    """
+    if count == 1:
+        raise ValueError("batch normalization needs more than 1 value per feature to train")
+    if count:
+        variance = variance * (count / (count - 1))
+    moving_mean *= keep
+    moving_mean += (1 - keep) * mean
+    moving_variance *= keep
+    moving_variance += (1 - keep) * variance
+
+
+# Model ------------------------------------------------------------------------------------------
+class ImageClassification:
+    """The arrays of a network by path, and the seed of its masks."""
+
+    frozen = frozenset(
+        {
+            "batch_norm.moving_mean",
+            "batch_norm.moving_variance",
+            "residual.batch_norm.moving_mean",
+            "residual.batch_norm.moving_variance",
+            "residual.y.moving_mean",
+            "residual.y.moving_variance",
+            "residual.s.moving_mean",
+            "residual.s.moving_variance",
+            "stage.0.batch_norm.moving_mean",
+            "stage.0.batch_norm.moving_variance",
+            "stage.0.y.moving_mean",
+            "stage.0.y.moving_variance",
+            "stage.0.s.moving_mean",
+            "stage.0.s.moving_variance",
+            "stage.1.batch_norm.moving_mean",
+            "stage.1.batch_norm.moving_variance",
+            "stage.1.y.moving_mean",
+            "stage.1.y.moving_variance",
+            "stage.1.s.moving_mean",
+            "stage.1.s.moving_variance",
+        }
+    )  # not trained by gradients
+
+    def __init__(self, parameters, seed):
+        self.parameters, self.seed = parameters, seed
+
+
+def forward(model, inputs):
+    """The forward pass in inference mode."""
+    p = model.parameters
+    image = inputs["image"]  # (batch, 28, 28, 1)
+    stem = conv2d(
+        image, p["stem.kernel"], strides=(2, 2), padding=((0, 1), (0, 1))
+    )  # (batch, 14, 14, 16)
+    batch_norm_1 = batch_norm_inference(
+        stem,
+        p["batch_norm.gamma"],
+        p["batch_norm.beta"],
+        p["batch_norm.moving_mean"],
+        p["batch_norm.moving_variance"],
+        (0, 1, 2),
+        0.001,
+    )  # (batch, 14, 14, 16)
+    relu_1 = relu(batch_norm_1)  # (batch, 14, 14, 16)
+    residual_conv1 = conv2d(
+        relu_1, p["residual.conv1.kernel"], padding=((1, 1), (1, 1))
+    )  # (batch, 14, 14, 16)
+    residual_batch_norm = batch_norm_inference(
+        residual_conv1,
+        p["residual.batch_norm.gamma"],
+        p["residual.batch_norm.beta"],
+        p["residual.batch_norm.moving_mean"],
+        p["residual.batch_norm.moving_variance"],
+        (0, 1, 2),
+        0.001,
+    )  # (batch, 14, 14, 16)
+    residual_relu = relu(residual_batch_norm)  # (batch, 14, 14, 16)
+    residual_conv2 = conv2d(
+        residual_relu, p["residual.conv2.kernel"], padding=((1, 1), (1, 1))
+    )  # (batch, 14, 14, 16)
+    residual_y = batch_norm_inference(
+        residual_conv2,
+        p["residual.y.gamma"],
+        p["residual.y.beta"],
+        p["residual.y.moving_mean"],
+        p["residual.y.moving_variance"],
+        (0, 1, 2),
+        0.001,
+    )  # (batch, 14, 14, 16)
+    residual_shortcut = conv2d(relu_1, p["residual.shortcut.kernel"])  # (batch, 14, 14, 16)
+    residual_s = batch_norm_inference(
+        residual_shortcut,
+        p["residual.s.gamma"],
+        p["residual.s.beta"],
+        p["residual.s.moving_mean"],
+        p["residual.s.moving_variance"],
+        (0, 1, 2),
+        0.001,
+    )  # (batch, 14, 14, 16)
+    residual_add = residual_y + residual_s  # (batch, 14, 14, 16)
+    residual_z = relu(residual_add)  # (batch, 14, 14, 16)
+    stage_0_conv1 = conv2d(
+        residual_z, p["stage.0.conv1.kernel"], strides=(2, 2), padding=((0, 1), (0, 1))
+    )  # (batch, 7, 7, 32)
+    stage_0_batch_norm = batch_norm_inference(
+        stage_0_conv1,
+        p["stage.0.batch_norm.gamma"],
+        p["stage.0.batch_norm.beta"],
+        p["stage.0.batch_norm.moving_mean"],
+        p["stage.0.batch_norm.moving_variance"],
+        (0, 1, 2),
+        0.001,
+    )  # (batch, 7, 7, 32)
+    stage_0_relu = relu(stage_0_batch_norm)  # (batch, 7, 7, 32)
+    stage_0_conv2 = conv2d(
+        stage_0_relu, p["stage.0.conv2.kernel"], padding=((1, 1), (1, 1))
+    )  # (batch, 7, 7, 32)
+    stage_0_y = batch_norm_inference(
+        stage_0_conv2,
+        p["stage.0.y.gamma"],
+        p["stage.0.y.beta"],
+        p["stage.0.y.moving_mean"],
+        p["stage.0.y.moving_variance"],
+        (0, 1, 2),
+        0.001,
+    )  # (batch, 7, 7, 32)
+    stage_0_shortcut = conv2d(
+        residual_z, p["stage.0.shortcut.kernel"], strides=(2, 2)
+    )  # (batch, 7, 7, 32)
+    stage_0_s = batch_norm_inference(
+        stage_0_shortcut,
+        p["stage.0.s.gamma"],
+        p["stage.0.s.beta"],
+        p["stage.0.s.moving_mean"],
+        p["stage.0.s.moving_variance"],
+        (0, 1, 2),
+        0.001,
+    )  # (batch, 7, 7, 32)
+    stage_0_add = stage_0_y + stage_0_s  # (batch, 7, 7, 32)
+    stage_0_z = relu(stage_0_add)  # (batch, 7, 7, 32)
+    stage_1_conv1 = conv2d(
+        stage_0_z, p["stage.1.conv1.kernel"], strides=(2, 2), padding=((1, 1), (1, 1))
+    )  # (batch, 4, 4, 64)
+    stage_1_batch_norm = batch_norm_inference(
+        stage_1_conv1,
+        p["stage.1.batch_norm.gamma"],
+        p["stage.1.batch_norm.beta"],
+        p["stage.1.batch_norm.moving_mean"],
+        p["stage.1.batch_norm.moving_variance"],
+        (0, 1, 2),
+        0.001,
+    )  # (batch, 4, 4, 64)
+    stage_1_relu = relu(stage_1_batch_norm)  # (batch, 4, 4, 64)
+    stage_1_conv2 = conv2d(
+        stage_1_relu, p["stage.1.conv2.kernel"], padding=((1, 1), (1, 1))
+    )  # (batch, 4, 4, 64)
+    stage_1_y = batch_norm_inference(
+        stage_1_conv2,
+        p["stage.1.y.gamma"],
+        p["stage.1.y.beta"],
+        p["stage.1.y.moving_mean"],
+        p["stage.1.y.moving_variance"],
+        (0, 1, 2),
+        0.001,
+    )  # (batch, 4, 4, 64)
+    stage_1_shortcut = conv2d(
+        stage_0_z, p["stage.1.shortcut.kernel"], strides=(2, 2)
+    )  # (batch, 4, 4, 64)
+    stage_1_s = batch_norm_inference(
+        stage_1_shortcut,
+        p["stage.1.s.gamma"],
+        p["stage.1.s.beta"],
+        p["stage.1.s.moving_mean"],
+        p["stage.1.s.moving_variance"],
+        (0, 1, 2),
+        0.001,
+    )  # (batch, 4, 4, 64)
+    stage_1_add = stage_1_y + stage_1_s  # (batch, 4, 4, 64)
+    stage_1_z = relu(stage_1_add)  # (batch, 4, 4, 64)
+    global_average_pool2d = stage_1_z.mean(axis=(1, 2))  # (batch, 64)
+    dropout_1 = global_average_pool2d  # (batch, 64)
+    record(
+        {
+            "stem": stem,
+            "batch_norm": batch_norm_1,
+            "relu": relu_1,
+            "residual.conv1": residual_conv1,
+            "residual.batch_norm": residual_batch_norm,
+            "residual.relu": residual_relu,
+            "residual.conv2": residual_conv2,
+            "residual.y": residual_y,
+            "residual.shortcut": residual_shortcut,
+            "residual.s": residual_s,
+            "residual.add": residual_add,
+            "residual.z": residual_z,
+            "stage.0.conv1": stage_0_conv1,
+            "stage.0.batch_norm": stage_0_batch_norm,
+            "stage.0.relu": stage_0_relu,
+            "stage.0.conv2": stage_0_conv2,
+            "stage.0.y": stage_0_y,
+            "stage.0.shortcut": stage_0_shortcut,
+            "stage.0.s": stage_0_s,
+            "stage.0.add": stage_0_add,
+            "stage.0.z": stage_0_z,
+            "stage.1.conv1": stage_1_conv1,
+            "stage.1.batch_norm": stage_1_batch_norm,
+            "stage.1.relu": stage_1_relu,
+            "stage.1.conv2": stage_1_conv2,
+            "stage.1.y": stage_1_y,
+            "stage.1.shortcut": stage_1_shortcut,
+            "stage.1.s": stage_1_s,
+            "stage.1.add": stage_1_add,
+            "stage.1.z": stage_1_z,
+            "global_average_pool2d": global_average_pool2d,
+            "dropout": dropout_1,
+        }
+    )
+    return dropout_1 @ p["probabilities.kernel"] + p["probabilities.bias"]
+
+
+def to_outputs(raw):
+    """The spec's outputs, from what the model returns."""
+    logits = raw
+    return {"probabilities": softmax(logits, -1)}
+
+
+# Losses and metrics -----------------------------------------------------------------------------
+def sparse_categorical_crossentropy_from_logits(logits, labels, label_smoothing=0.0):
+    """-log of the labelled class's softmax: logits (..., classes), labels (...) from 0.
+
+    Label smoothing gives that share of the target evenly to all classes.
+    """
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    log_total = np.log(np.exp(shifted).sum(axis=-1))
+    chosen = np.take_along_axis(shifted, labels[..., None], axis=-1)[..., 0]
+    if label_smoothing:
+        chosen = (1 - label_smoothing) * chosen + label_smoothing * shifted.mean(axis=-1)
+    return log_total - chosen
+
+
+def sparse_categorical_crossentropy_from_logits_gradient(
+    logits, labels, label_smoothing=0.0, *, weights
+):
+    """Gradient of sum(weights * sparse_categorical_crossentropy_from_logits)."""
+    gradient = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    gradient /= gradient.sum(axis=-1, keepdims=True)
+    if label_smoothing:
+        gradient -= label_smoothing / logits.shape[-1]
+    chosen = np.take_along_axis(gradient, labels[..., None], axis=-1)
+    np.put_along_axis(gradient, labels[..., None], chosen - (1 - label_smoothing), axis=-1)
+    return weights[..., None] * gradient
+
+
+def value_weights(shape, dtype, sample_weights=None, mask=None):
+    """What each value of a loss counts in its mean; a sample's weight counts for all its values."""
+    weights = np.ones(shape, dtype)
+    if sample_weights is not None:
+        weights *= np.asarray(sample_weights, dtype).reshape(-1, *[1] * (len(shape) - 1))
+    total = math.prod(shape) if mask is None else int(mask.sum())
+    return weights / total
+
+
+def weighted_mean(values, sample_weights=None, mask=None):
+    """The mean of a loss's values."""
+    return np.sum(value_weights(values.shape, values.dtype, sample_weights, mask) * values)
+
+
+def sparse_categorical_accuracy(prediction, target):
+    """1 where the largest prediction (the first among equals) is the target's class."""
+    return prediction.argmax(-1) == target
+
+
+def total_loss(model, raw, targets, sample_weights=None):
+    """The weighted sum of all losses and penalties: a scalar."""
+    logits = raw
+    return weighted_mean(
+        sparse_categorical_crossentropy_from_logits(logits, targets["label"], 0.0), sample_weights
+    )
+
+
+def metric_values(raw, targets):
+    """{metric: one value per sample}."""
+    outputs = to_outputs(raw)
+    return {"accuracy": sparse_categorical_accuracy(outputs["probabilities"], targets["label"])}
+
+
+# Optimizer and schedule -------------------------------------------------------------------------
+def learning_rate(step):
+    """The cosine schedule; steps count from 0."""
+    if step < 50:
+        return 0.05 * step / 50
+    return 0.025 * (1 + math.cos(math.pi * min((step - 50) / 628, 1.0)))
+
+
+class Optimizer:
+    """Gradient descent with Nesterov's momentum (1983).
+
+    Nesterov's momentum; the velocity contains the rate.
+    """
+
+    kind = "nesterov"
+    momentum = 0.9
+
+    def __init__(self, parameters):
+        self.parameters = parameters
+        self.slots = {"velocity": [np.zeros_like(p) for p in parameters]}
+
+    def scalars(self, step, rate=None):
+        """What changes with the step, computed in double precision."""
+        rate = learning_rate(step) if rate is None else rate
+        return (rate,)
+
+    def update(self, gradients, scalars):
+        """One step, in place."""
+        (rate,) = scalars
+        for parameter, gradient, velocity in zip(
+            self.parameters, gradients, *self.slots.values(), strict=True
+        ):
+            velocity *= self.momentum
+            velocity -= rate * gradient
+            parameter += self.momentum * velocity - rate * gradient
+
+
+# Reproducibility --------------------------------------------------------------------------------
+def stream_key(seed, name):
+    """The 64-bit key of a named random stream: the first 8 bytes of BLAKE2b of "seed/name"."""
+    digest = hashlib.blake2b(f"{seed}/{name}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little")
+
+
+def random_words(key, count, start=0):
+    """Words start, ..., start + count - 1 of a stream: the SplitMix64 finaliser over a counter."""
+    z = np.arange(start, start + count, dtype=np.uint64) * 0x9E3779B97F4A7C15 + key
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EB
+    z ^= z >> 31
+    return z
+
+
+def scramble(z):
+    """The SplitMix64 finaliser of each 64-bit word, in place."""
+    shifted = z >> 30
+    z ^= shifted
+    z *= 0xBF58476D1CE4E5B9
+    z ^= np.right_shift(z, 27, out=shifted)
+    z *= 0x94D049BB133111EB
+    z ^= np.right_shift(z, 31, out=shifted)
+    return z
+
+
+def random_uniform(key, count, start=0):
+    """Uniform values in [0, 1) from the upper 53 bits of each word: exact on every machine."""
+    return (random_words(key, count, start) >> 11) * 2.0**-53
+
+
+def permutation(key, count):
+    """A random order of range(count): it sorts the stream's words, equal ones by index."""
+    return np.argsort(random_words(key, count), kind="stable")
+
+
+def batch_order(seed, epoch, count):
+    """The order in which the examples of an epoch (counted from 0) are visited."""
+    return permutation(stream_key(seed, f"order/{epoch}"), count)
+
+
+def layer_key(seed, path, call=0):
+    """The key of a layer's dropout masks; each call of a shared layer has its own."""
+    return stream_key(seed, f"mask/{path}@{call}" if call else f"mask/{path}")
+
+
+def step_key(key, step):
+    """The key of a layer's mask at a step: word number step of the layer's stream."""
+    z = (key + step * 0x9E3779B97F4A7C15) % 2**64
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EB % 2**64
+    return z ^ (z >> 31)
+
+
+def zeros():
+    """All 0."""
+    return lambda key, shape: np.zeros(shape)
+
+
+def ones():
+    """All 1."""
+    return lambda key, shape: np.ones(shape)
+
+
+def uniform(low, high):
+    """U(low, high)."""
+    return lambda key, shape: (
+        low + (high - low) * random_uniform(key, math.prod(shape)).reshape(shape)
+    )
+
+
+def glorot_uniform(fan_in, fan_out, gain=1.0):
+    """U(-a, a), a = gain sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio, 2010)."""
+    limit = gain * math.sqrt(6 / (fan_in + fan_out))
+    return uniform(-limit, limit)
+
+
+def dropout_mask(shape, rate, key, step, dtype, first_row=0):
+    """A mask of 0 and 1 / (1 - rate), the same on every backend; 0 <= rate < 1.
+
+    Element e of the global batch, counted over the spec's layout, is kept where 16-bit lane e % 4
+    of word e // 4 of the step's stream is below round((1 - rate) * 65536). This part of the batch
+    starts at row first_row.
+    """
+    size = math.prod(shape)
+    word, skip = divmod(first_row * math.prod(shape[1:]), 4)
+    words = -(-(skip + size) // 4)
+    threshold = round((1 - rate) * 65536)
+    key = step_key(key, step)
+    mask = np.empty(4 * words, dtype)
+    scale = np.array(1 / (1 - rate), dtype)  # a Python float would be multiplied in float64
+    block = 16384  # words: the arrays of a block stay in the cache
+    counter = np.arange(min(words, block), dtype=np.uint64) * 0x9E3779B97F4A7C15
+    for start in range(0, words, block):
+        part = mask[4 * start : 4 * (start + block)]
+        first = (key + (word + start) * 0x9E3779B97F4A7C15) % 2**64
+        lanes = scramble(counter[: part.size // 4] + first).view(np.uint16)
+        np.multiply(lanes < threshold, scale, out=part)
+    return mask[skip : skip + size].reshape(shape)
+
+
+def dropout(x, rate, key, step, first_row=0):
+    """Inverted dropout of x, in the spec's layout, and its mask; (key, step) alone decide it."""
+    mask = dropout_mask(x.shape, rate, key, step, x.dtype, first_row)
+    return x * mask, mask
+
+
+def initial_parameters(seed=SEED):
+    """Float64 values at the start: each tensor derives from (seed, path, shape) alone."""
+    table = [
+        ("stem.kernel", (3, 3, 1, 16), glorot_uniform(fan_in=9, fan_out=144)),
+        ("batch_norm.gamma", (16,), ones()),
+        ("batch_norm.beta", (16,), zeros()),
+        ("batch_norm.moving_mean", (16,), zeros()),
+        ("batch_norm.moving_variance", (16,), ones()),
+        ("residual.conv1.kernel", (3, 3, 16, 16), glorot_uniform(fan_in=144, fan_out=144)),
+        ("residual.batch_norm.gamma", (16,), ones()),
+        ("residual.batch_norm.beta", (16,), zeros()),
+        ("residual.batch_norm.moving_mean", (16,), zeros()),
+        ("residual.batch_norm.moving_variance", (16,), ones()),
+        ("residual.conv2.kernel", (3, 3, 16, 16), glorot_uniform(fan_in=144, fan_out=144)),
+        ("residual.y.gamma", (16,), ones()),
+        ("residual.y.beta", (16,), zeros()),
+        ("residual.y.moving_mean", (16,), zeros()),
+        ("residual.y.moving_variance", (16,), ones()),
+        ("residual.shortcut.kernel", (1, 1, 16, 16), glorot_uniform(fan_in=16, fan_out=16)),
+        ("residual.s.gamma", (16,), ones()),
+        ("residual.s.beta", (16,), zeros()),
+        ("residual.s.moving_mean", (16,), zeros()),
+        ("residual.s.moving_variance", (16,), ones()),
+        ("stage.0.conv1.kernel", (3, 3, 16, 32), glorot_uniform(fan_in=144, fan_out=288)),
+        ("stage.0.batch_norm.gamma", (32,), ones()),
+        ("stage.0.batch_norm.beta", (32,), zeros()),
+        ("stage.0.batch_norm.moving_mean", (32,), zeros()),
+        ("stage.0.batch_norm.moving_variance", (32,), ones()),
+        ("stage.0.conv2.kernel", (3, 3, 32, 32), glorot_uniform(fan_in=288, fan_out=288)),
+        ("stage.0.y.gamma", (32,), ones()),
+        ("stage.0.y.beta", (32,), zeros()),
+        ("stage.0.y.moving_mean", (32,), zeros()),
+        ("stage.0.y.moving_variance", (32,), ones()),
+        ("stage.0.shortcut.kernel", (1, 1, 16, 32), glorot_uniform(fan_in=16, fan_out=32)),
+        ("stage.0.s.gamma", (32,), ones()),
+        ("stage.0.s.beta", (32,), zeros()),
+        ("stage.0.s.moving_mean", (32,), zeros()),
+        ("stage.0.s.moving_variance", (32,), ones()),
+        ("stage.1.conv1.kernel", (3, 3, 32, 64), glorot_uniform(fan_in=288, fan_out=576)),
+        ("stage.1.batch_norm.gamma", (64,), ones()),
+        ("stage.1.batch_norm.beta", (64,), zeros()),
+        ("stage.1.batch_norm.moving_mean", (64,), zeros()),
+        ("stage.1.batch_norm.moving_variance", (64,), ones()),
+        ("stage.1.conv2.kernel", (3, 3, 64, 64), glorot_uniform(fan_in=576, fan_out=576)),
+        ("stage.1.y.gamma", (64,), ones()),
+        ("stage.1.y.beta", (64,), zeros()),
+        ("stage.1.y.moving_mean", (64,), zeros()),
+        ("stage.1.y.moving_variance", (64,), ones()),
+        ("stage.1.shortcut.kernel", (1, 1, 32, 64), glorot_uniform(fan_in=32, fan_out=64)),
+        ("stage.1.s.gamma", (64,), ones()),
+        ("stage.1.s.beta", (64,), zeros()),
+        ("stage.1.s.moving_mean", (64,), zeros()),
+        ("stage.1.s.moving_variance", (64,), ones()),
+        ("probabilities.kernel", (64, 10), glorot_uniform(fan_in=64, fan_out=10)),
+        ("probabilities.bias", (10,), zeros()),
+    ]
+    return {path: draw(stream_key(seed, f"initial/{path}"), shape) for path, shape, draw in table}
+
+
+# Training ---------------------------------------------------------------------------------------
+def forward_backward(model, inputs, targets, sample_weights=None, step=0):
+    """(loss, what forward() returns, {path: gradient}) in training mode."""
+    p = model.parameters
+    image = inputs["image"]  # (batch, 28, 28, 1)
+    stem = conv2d(
+        image, p["stem.kernel"], strides=(2, 2), padding=((0, 1), (0, 1))
+    )  # (batch, 14, 14, 16)
+    (
+        batch_norm_1,
+        batch_norm_normalized,
+        batch_norm_mean,
+        batch_norm_variance,
+        batch_norm_inverse_deviation,
+    ) = batch_norm(
+        stem, p["batch_norm.gamma"], p["batch_norm.beta"], (0, 1, 2), 0.001
+    )  # (batch, 14, 14, 16)
+    update_statistics(
+        p["batch_norm.moving_mean"],
+        p["batch_norm.moving_variance"],
+        batch_norm_mean,
+        batch_norm_variance,
+        0.99,
+    )
+    relu_1 = relu(batch_norm_1)  # (batch, 14, 14, 16)
+    residual_conv1 = conv2d(
+        relu_1, p["residual.conv1.kernel"], padding=((1, 1), (1, 1))
+    )  # (batch, 14, 14, 16)
+    (
+        residual_batch_norm,
+        residual_batch_norm_normalized,
+        residual_batch_norm_mean,
+        residual_batch_norm_variance,
+        residual_batch_norm_inverse_deviation,
+    ) = batch_norm(
+        residual_conv1,
+        p["residual.batch_norm.gamma"],
+        p["residual.batch_norm.beta"],
+        (0, 1, 2),
+        0.001,
+    )  # (batch, 14, 14, 16)
+    update_statistics(
+        p["residual.batch_norm.moving_mean"],
+        p["residual.batch_norm.moving_variance"],
+        residual_batch_norm_mean,
+        residual_batch_norm_variance,
+        0.99,
+    )
+    residual_relu = relu(residual_batch_norm)  # (batch, 14, 14, 16)
+    residual_conv2 = conv2d(
+        residual_relu, p["residual.conv2.kernel"], padding=((1, 1), (1, 1))
+    )  # (batch, 14, 14, 16)
+    (
+        residual_y,
+        residual_y_normalized,
+        residual_y_mean,
+        residual_y_variance,
+        residual_y_inverse_deviation,
+    ) = batch_norm(
+        residual_conv2, p["residual.y.gamma"], p["residual.y.beta"], (0, 1, 2), 0.001
+    )  # (batch, 14, 14, 16)
+    update_statistics(
+        p["residual.y.moving_mean"],
+        p["residual.y.moving_variance"],
+        residual_y_mean,
+        residual_y_variance,
+        0.99,
+    )
+    residual_shortcut = conv2d(relu_1, p["residual.shortcut.kernel"])  # (batch, 14, 14, 16)
+    (
+        residual_s,
+        residual_s_normalized,
+        residual_s_mean,
+        residual_s_variance,
+        residual_s_inverse_deviation,
+    ) = batch_norm(
+        residual_shortcut, p["residual.s.gamma"], p["residual.s.beta"], (0, 1, 2), 0.001
+    )  # (batch, 14, 14, 16)
+    update_statistics(
+        p["residual.s.moving_mean"],
+        p["residual.s.moving_variance"],
+        residual_s_mean,
+        residual_s_variance,
+        0.99,
+    )
+    residual_add = residual_y + residual_s  # (batch, 14, 14, 16)
+    residual_z = relu(residual_add)  # (batch, 14, 14, 16)
+    stage_0_conv1 = conv2d(
+        residual_z, p["stage.0.conv1.kernel"], strides=(2, 2), padding=((0, 1), (0, 1))
+    )  # (batch, 7, 7, 32)
+    (
+        stage_0_batch_norm,
+        stage_0_batch_norm_normalized,
+        stage_0_batch_norm_mean,
+        stage_0_batch_norm_variance,
+        stage_0_batch_norm_inverse_deviation,
+    ) = batch_norm(
+        stage_0_conv1, p["stage.0.batch_norm.gamma"], p["stage.0.batch_norm.beta"], (0, 1, 2), 0.001
+    )  # (batch, 7, 7, 32)
+    update_statistics(
+        p["stage.0.batch_norm.moving_mean"],
+        p["stage.0.batch_norm.moving_variance"],
+        stage_0_batch_norm_mean,
+        stage_0_batch_norm_variance,
+        0.99,
+    )
+    stage_0_relu = relu(stage_0_batch_norm)  # (batch, 7, 7, 32)
+    stage_0_conv2 = conv2d(
+        stage_0_relu, p["stage.0.conv2.kernel"], padding=((1, 1), (1, 1))
+    )  # (batch, 7, 7, 32)
+    (
+        stage_0_y,
+        stage_0_y_normalized,
+        stage_0_y_mean,
+        stage_0_y_variance,
+        stage_0_y_inverse_deviation,
+    ) = batch_norm(
+        stage_0_conv2, p["stage.0.y.gamma"], p["stage.0.y.beta"], (0, 1, 2), 0.001
+    )  # (batch, 7, 7, 32)
+    update_statistics(
+        p["stage.0.y.moving_mean"],
+        p["stage.0.y.moving_variance"],
+        stage_0_y_mean,
+        stage_0_y_variance,
+        0.99,
+    )
+    stage_0_shortcut = conv2d(
+        residual_z, p["stage.0.shortcut.kernel"], strides=(2, 2)
+    )  # (batch, 7, 7, 32)
+    (
+        stage_0_s,
+        stage_0_s_normalized,
+        stage_0_s_mean,
+        stage_0_s_variance,
+        stage_0_s_inverse_deviation,
+    ) = batch_norm(
+        stage_0_shortcut, p["stage.0.s.gamma"], p["stage.0.s.beta"], (0, 1, 2), 0.001
+    )  # (batch, 7, 7, 32)
+    update_statistics(
+        p["stage.0.s.moving_mean"],
+        p["stage.0.s.moving_variance"],
+        stage_0_s_mean,
+        stage_0_s_variance,
+        0.99,
+    )
+    stage_0_add = stage_0_y + stage_0_s  # (batch, 7, 7, 32)
+    stage_0_z = relu(stage_0_add)  # (batch, 7, 7, 32)
+    stage_1_conv1 = conv2d(
+        stage_0_z, p["stage.1.conv1.kernel"], strides=(2, 2), padding=((1, 1), (1, 1))
+    )  # (batch, 4, 4, 64)
+    (
+        stage_1_batch_norm,
+        stage_1_batch_norm_normalized,
+        stage_1_batch_norm_mean,
+        stage_1_batch_norm_variance,
+        stage_1_batch_norm_inverse_deviation,
+    ) = batch_norm(
+        stage_1_conv1, p["stage.1.batch_norm.gamma"], p["stage.1.batch_norm.beta"], (0, 1, 2), 0.001
+    )  # (batch, 4, 4, 64)
+    update_statistics(
+        p["stage.1.batch_norm.moving_mean"],
+        p["stage.1.batch_norm.moving_variance"],
+        stage_1_batch_norm_mean,
+        stage_1_batch_norm_variance,
+        0.99,
+    )
+    stage_1_relu = relu(stage_1_batch_norm)  # (batch, 4, 4, 64)
+    stage_1_conv2 = conv2d(
+        stage_1_relu, p["stage.1.conv2.kernel"], padding=((1, 1), (1, 1))
+    )  # (batch, 4, 4, 64)
+    (
+        stage_1_y,
+        stage_1_y_normalized,
+        stage_1_y_mean,
+        stage_1_y_variance,
+        stage_1_y_inverse_deviation,
+    ) = batch_norm(
+        stage_1_conv2, p["stage.1.y.gamma"], p["stage.1.y.beta"], (0, 1, 2), 0.001
+    )  # (batch, 4, 4, 64)
+    update_statistics(
+        p["stage.1.y.moving_mean"],
+        p["stage.1.y.moving_variance"],
+        stage_1_y_mean,
+        stage_1_y_variance,
+        0.99,
+    )
+    stage_1_shortcut = conv2d(
+        stage_0_z, p["stage.1.shortcut.kernel"], strides=(2, 2)
+    )  # (batch, 4, 4, 64)
+    (
+        stage_1_s,
+        stage_1_s_normalized,
+        stage_1_s_mean,
+        stage_1_s_variance,
+        stage_1_s_inverse_deviation,
+    ) = batch_norm(
+        stage_1_shortcut, p["stage.1.s.gamma"], p["stage.1.s.beta"], (0, 1, 2), 0.001
+    )  # (batch, 4, 4, 64)
+    update_statistics(
+        p["stage.1.s.moving_mean"],
+        p["stage.1.s.moving_variance"],
+        stage_1_s_mean,
+        stage_1_s_variance,
+        0.99,
+    )
+    stage_1_add = stage_1_y + stage_1_s  # (batch, 4, 4, 64)
+    stage_1_z = relu(stage_1_add)  # (batch, 4, 4, 64)
+    global_average_pool2d = stage_1_z.mean(axis=(1, 2))  # (batch, 64)
+    dropout_1, dropout_mask_1 = dropout(
+        global_average_pool2d, 0.2, layer_key(model.seed, "dropout"), step
+    )  # (batch, 64)
+    logits = dropout_1 @ p["probabilities.kernel"] + p["probabilities.bias"]  # (batch, 10)
+    record(
+        {
+            "stem": stem,
+            "batch_norm": batch_norm_1,
+            "relu": relu_1,
+            "residual.conv1": residual_conv1,
+            "residual.batch_norm": residual_batch_norm,
+            "residual.relu": residual_relu,
+            "residual.conv2": residual_conv2,
+            "residual.y": residual_y,
+            "residual.shortcut": residual_shortcut,
+            "residual.s": residual_s,
+            "residual.add": residual_add,
+            "residual.z": residual_z,
+            "stage.0.conv1": stage_0_conv1,
+            "stage.0.batch_norm": stage_0_batch_norm,
+            "stage.0.relu": stage_0_relu,
+            "stage.0.conv2": stage_0_conv2,
+            "stage.0.y": stage_0_y,
+            "stage.0.shortcut": stage_0_shortcut,
+            "stage.0.s": stage_0_s,
+            "stage.0.add": stage_0_add,
+            "stage.0.z": stage_0_z,
+            "stage.1.conv1": stage_1_conv1,
+            "stage.1.batch_norm": stage_1_batch_norm,
+            "stage.1.relu": stage_1_relu,
+            "stage.1.conv2": stage_1_conv2,
+            "stage.1.y": stage_1_y,
+            "stage.1.shortcut": stage_1_shortcut,
+            "stage.1.s": stage_1_s,
+            "stage.1.add": stage_1_add,
+            "stage.1.z": stage_1_z,
+            "global_average_pool2d": global_average_pool2d,
+            "dropout": dropout_1,
+        }
+    )
+    raw = logits
+    loss = total_loss(model, raw, targets, sample_weights)
+    label = targets["label"]  # (batch,)
+    weights = value_weights(logits.shape[:1], logits.dtype, sample_weights)  # (batch,)
+
+    # Backward: d_x is the gradient of the loss with respect to x
+    d_probabilities_logits = sparse_categorical_crossentropy_from_logits_gradient(
+        logits, label, 0.0, weights=weights
+    )  # (batch, 10)
+    d_probabilities_kernel = dropout_1.T @ d_probabilities_logits  # (64, 10)
+    d_probabilities_bias = channel_sum(d_probabilities_logits)  # (10,)
+    d_dropout = d_probabilities_logits @ p["probabilities.kernel"].T  # (batch, 64)
+    d_global_average_pool2d = d_dropout * dropout_mask_1  # (batch, 64)
+    d_stage_1_z = np.broadcast_to(
+        d_global_average_pool2d[:, None, None, :] * (d_global_average_pool2d.size / stage_1_z.size),
+        stage_1_z.shape,
+    )  # (batch, 4, 4, 64)
+    d_stage_1_add = relu_gradient(d_stage_1_z, stage_1_z)  # (batch, 4, 4, 64)
+    d_stage_1_shortcut, d_stage_1_s_gamma, d_stage_1_s_beta = batch_norm_gradient(
+        d_stage_1_add,
+        stage_1_s_normalized,
+        p["stage.1.s.gamma"],
+        stage_1_s_inverse_deviation,
+        (0, 1, 2),
+    )  # (batch, 4, 4, 64)
+    d_stage_1_shortcut_kernel = conv2d_kernel_gradient(
+        stage_0_z, d_stage_1_shortcut, p["stage.1.shortcut.kernel"].shape, strides=(2, 2)
+    )  # (1, 1, 32, 64)
+    d_stage_0_z = conv2d_input_gradient(
+        d_stage_1_shortcut, p["stage.1.shortcut.kernel"], stage_0_z.shape, strides=(2, 2)
+    )  # (batch, 7, 7, 32)
+    d_stage_1_conv2, d_stage_1_y_gamma, d_stage_1_y_beta = batch_norm_gradient(
+        d_stage_1_add,
+        stage_1_y_normalized,
+        p["stage.1.y.gamma"],
+        stage_1_y_inverse_deviation,
+        (0, 1, 2),
+    )  # (batch, 4, 4, 64)
+    d_stage_1_conv2_kernel = conv2d_kernel_gradient(
+        stage_1_relu, d_stage_1_conv2, p["stage.1.conv2.kernel"].shape, padding=((1, 1), (1, 1))
+    )  # (3, 3, 64, 64)
+    d_stage_1_relu = conv2d_input_gradient(
+        d_stage_1_conv2, p["stage.1.conv2.kernel"], stage_1_relu.shape, padding=((1, 1), (1, 1))
+    )  # (batch, 4, 4, 64)
+    d_stage_1_batch_norm = relu_gradient(d_stage_1_relu, stage_1_relu)  # (batch, 4, 4, 64)
+    d_stage_1_conv1, d_stage_1_batch_norm_gamma, d_stage_1_batch_norm_beta = batch_norm_gradient(
+        d_stage_1_batch_norm,
+        stage_1_batch_norm_normalized,
+        p["stage.1.batch_norm.gamma"],
+        stage_1_batch_norm_inverse_deviation,
+        (0, 1, 2),
+    )  # (batch, 4, 4, 64)
+    d_stage_1_conv1_kernel = conv2d_kernel_gradient(
+        stage_0_z,
+        d_stage_1_conv1,
+        p["stage.1.conv1.kernel"].shape,
+        strides=(2, 2),
+        padding=((1, 1), (1, 1)),
+    )  # (3, 3, 32, 64)
+    d_stage_0_z_2 = conv2d_input_gradient(
+        d_stage_1_conv1,
+        p["stage.1.conv1.kernel"],
+        stage_0_z.shape,
+        strides=(2, 2),
+        padding=((1, 1), (1, 1)),
+    )  # (batch, 7, 7, 32)
+    d_stage_0_z_3 = d_stage_0_z + d_stage_0_z_2  # (batch, 7, 7, 32)
+    d_stage_0_add = relu_gradient(d_stage_0_z_3, stage_0_z)  # (batch, 7, 7, 32)
+    d_stage_0_shortcut, d_stage_0_s_gamma, d_stage_0_s_beta = batch_norm_gradient(
+        d_stage_0_add,
+        stage_0_s_normalized,
+        p["stage.0.s.gamma"],
+        stage_0_s_inverse_deviation,
+        (0, 1, 2),
+    )  # (batch, 7, 7, 32)
+    d_stage_0_shortcut_kernel = conv2d_kernel_gradient(
+        residual_z, d_stage_0_shortcut, p["stage.0.shortcut.kernel"].shape, strides=(2, 2)
+    )  # (1, 1, 16, 32)
+    d_residual_z = conv2d_input_gradient(
+        d_stage_0_shortcut, p["stage.0.shortcut.kernel"], residual_z.shape, strides=(2, 2)
+    )  # (batch, 14, 14, 16)
+    d_stage_0_conv2, d_stage_0_y_gamma, d_stage_0_y_beta = batch_norm_gradient(
+        d_stage_0_add,
+        stage_0_y_normalized,
+        p["stage.0.y.gamma"],
+        stage_0_y_inverse_deviation,
+        (0, 1, 2),
+    )  # (batch, 7, 7, 32)
+    d_stage_0_conv2_kernel = conv2d_kernel_gradient(
+        stage_0_relu, d_stage_0_conv2, p["stage.0.conv2.kernel"].shape, padding=((1, 1), (1, 1))
+    )  # (3, 3, 32, 32)
+    d_stage_0_relu = conv2d_input_gradient(
+        d_stage_0_conv2, p["stage.0.conv2.kernel"], stage_0_relu.shape, padding=((1, 1), (1, 1))
+    )  # (batch, 7, 7, 32)
+    d_stage_0_batch_norm = relu_gradient(d_stage_0_relu, stage_0_relu)  # (batch, 7, 7, 32)
+    d_stage_0_conv1, d_stage_0_batch_norm_gamma, d_stage_0_batch_norm_beta = batch_norm_gradient(
+        d_stage_0_batch_norm,
+        stage_0_batch_norm_normalized,
+        p["stage.0.batch_norm.gamma"],
+        stage_0_batch_norm_inverse_deviation,
+        (0, 1, 2),
+    )  # (batch, 7, 7, 32)
+    d_stage_0_conv1_kernel = conv2d_kernel_gradient(
+        residual_z,
+        d_stage_0_conv1,
+        p["stage.0.conv1.kernel"].shape,
+        strides=(2, 2),
+        padding=((0, 1), (0, 1)),
+    )  # (3, 3, 16, 32)
+    d_residual_z_2 = conv2d_input_gradient(
+        d_stage_0_conv1,
+        p["stage.0.conv1.kernel"],
+        residual_z.shape,
+        strides=(2, 2),
+        padding=((0, 1), (0, 1)),
+    )  # (batch, 14, 14, 16)
+    d_residual_z_3 = d_residual_z + d_residual_z_2  # (batch, 14, 14, 16)
+    d_residual_add = relu_gradient(d_residual_z_3, residual_z)  # (batch, 14, 14, 16)
+    d_residual_shortcut, d_residual_s_gamma, d_residual_s_beta = batch_norm_gradient(
+        d_residual_add,
+        residual_s_normalized,
+        p["residual.s.gamma"],
+        residual_s_inverse_deviation,
+        (0, 1, 2),
+    )  # (batch, 14, 14, 16)
+    d_residual_shortcut_kernel = conv2d_kernel_gradient(
+        relu_1, d_residual_shortcut, p["residual.shortcut.kernel"].shape
+    )  # (1, 1, 16, 16)
+    d_relu = conv2d_input_gradient(
+        d_residual_shortcut, p["residual.shortcut.kernel"], relu_1.shape
+    )  # (batch, 14, 14, 16)
+    d_residual_conv2, d_residual_y_gamma, d_residual_y_beta = batch_norm_gradient(
+        d_residual_add,
+        residual_y_normalized,
+        p["residual.y.gamma"],
+        residual_y_inverse_deviation,
+        (0, 1, 2),
+    )  # (batch, 14, 14, 16)
+    d_residual_conv2_kernel = conv2d_kernel_gradient(
+        residual_relu, d_residual_conv2, p["residual.conv2.kernel"].shape, padding=((1, 1), (1, 1))
+    )  # (3, 3, 16, 16)
+    d_residual_relu = conv2d_input_gradient(
+        d_residual_conv2, p["residual.conv2.kernel"], residual_relu.shape, padding=((1, 1), (1, 1))
+    )  # (batch, 14, 14, 16)
+    d_residual_batch_norm = relu_gradient(d_residual_relu, residual_relu)  # (batch, 14, 14, 16)
+    d_residual_conv1, d_residual_batch_norm_gamma, d_residual_batch_norm_beta = batch_norm_gradient(
+        d_residual_batch_norm,
+        residual_batch_norm_normalized,
+        p["residual.batch_norm.gamma"],
+        residual_batch_norm_inverse_deviation,
+        (0, 1, 2),
+    )  # (batch, 14, 14, 16)
+    d_residual_conv1_kernel = conv2d_kernel_gradient(
+        relu_1, d_residual_conv1, p["residual.conv1.kernel"].shape, padding=((1, 1), (1, 1))
+    )  # (3, 3, 16, 16)
+    d_relu_2 = conv2d_input_gradient(
+        d_residual_conv1, p["residual.conv1.kernel"], relu_1.shape, padding=((1, 1), (1, 1))
+    )  # (batch, 14, 14, 16)
+    d_relu_3 = d_relu + d_relu_2  # (batch, 14, 14, 16)
+    d_batch_norm = relu_gradient(d_relu_3, relu_1)  # (batch, 14, 14, 16)
+    d_stem, d_batch_norm_gamma, d_batch_norm_beta = batch_norm_gradient(
+        d_batch_norm,
+        batch_norm_normalized,
+        p["batch_norm.gamma"],
+        batch_norm_inverse_deviation,
+        (0, 1, 2),
+    )  # (batch, 14, 14, 16)
+    d_stem_kernel = conv2d_kernel_gradient(
+        image, d_stem, p["stem.kernel"].shape, strides=(2, 2), padding=((0, 1), (0, 1))
+    )  # (3, 3, 1, 16)
+    gradients = {
+        "stem.kernel": d_stem_kernel,
+        "batch_norm.gamma": d_batch_norm_gamma,
+        "batch_norm.beta": d_batch_norm_beta,
+        "residual.conv1.kernel": d_residual_conv1_kernel,
+        "residual.batch_norm.gamma": d_residual_batch_norm_gamma,
+        "residual.batch_norm.beta": d_residual_batch_norm_beta,
+        "residual.conv2.kernel": d_residual_conv2_kernel,
+        "residual.y.gamma": d_residual_y_gamma,
+        "residual.y.beta": d_residual_y_beta,
+        "residual.shortcut.kernel": d_residual_shortcut_kernel,
+        "residual.s.gamma": d_residual_s_gamma,
+        "residual.s.beta": d_residual_s_beta,
+        "stage.0.conv1.kernel": d_stage_0_conv1_kernel,
+        "stage.0.batch_norm.gamma": d_stage_0_batch_norm_gamma,
+        "stage.0.batch_norm.beta": d_stage_0_batch_norm_beta,
+        "stage.0.conv2.kernel": d_stage_0_conv2_kernel,
+        "stage.0.y.gamma": d_stage_0_y_gamma,
+        "stage.0.y.beta": d_stage_0_y_beta,
+        "stage.0.shortcut.kernel": d_stage_0_shortcut_kernel,
+        "stage.0.s.gamma": d_stage_0_s_gamma,
+        "stage.0.s.beta": d_stage_0_s_beta,
+        "stage.1.conv1.kernel": d_stage_1_conv1_kernel,
+        "stage.1.batch_norm.gamma": d_stage_1_batch_norm_gamma,
+        "stage.1.batch_norm.beta": d_stage_1_batch_norm_beta,
+        "stage.1.conv2.kernel": d_stage_1_conv2_kernel,
+        "stage.1.y.gamma": d_stage_1_y_gamma,
+        "stage.1.y.beta": d_stage_1_y_beta,
+        "stage.1.shortcut.kernel": d_stage_1_shortcut_kernel,
+        "stage.1.s.gamma": d_stage_1_s_gamma,
+        "stage.1.s.beta": d_stage_1_s_beta,
+        "probabilities.kernel": d_probabilities_kernel,
+        "probabilities.bias": d_probabilities_bias,
+    }
+    return loss, raw, gradients
+
+
+def check_names(wanted, given):
+    """Raises ValueError that lists every missing, unknown or wrongly shaped array."""
+    want = {name: np.shape(array) for name, array in wanted.items()}
+    have = {name: np.shape(array) for name, array in given.items()}
+    wrong = [name for name in want | have if want.get(name) != have.get(name)]
+    if wrong:
+        found = "; ".join(f"{n}: wanted {want.get(n)}, given {have.get(n)}" for n in wrong)
+        raise ValueError(f"arrays and their shapes do not match: {found}")
+
+
+def slices(arrays, batch_size):
+    """Consecutive batches of rows; one empty batch where there are none."""
+    count = len(next(iter(arrays.values())))
+    for start in range(0, max(count, 1), batch_size):
+        yield slice(start, min(start + batch_size, count))
+
+
+def rows_of(arrays, rows):
+    """Those rows of every array."""
+    return {name: array[rows] for name, array in arrays.items()}
+
+
+def means(totals):
+    """An epoch's means from its sums; reading them waits for the device."""
+    count = totals.pop("count", 1)
+    return {name: float(total) / count for name, total in totals.items()}
+
+
+def build(seed=SEED, dtype=DTYPE, device=None):
+    """The network with the spec's initial parameters."""
+    if device not in (None, "cpu"):
+        raise ValueError(f"NumPy computes on the cpu, not on {device}")
+    values = initial_parameters(seed).items()
+    return ImageClassification({path: np.array(value, dtype) for path, value in values}, seed)
+
+
+def get_parameters(model):
+    """{path: array} of parameters and running statistics."""
+    return {path: value.copy() for path, value in model.parameters.items()}
+
+
+def set_parameters(model, parameters):
+    """The inverse of get_parameters. Raises ValueError when names or shapes do not match."""
+    check_names(model.parameters, parameters)
+    for path, value in model.parameters.items():
+        value[...] = parameters[path]
+
+
+def to_arrays(model, arrays, names):
+    """The named arrays in the model's precision."""
+    dtype = next(iter(model.parameters.values())).dtype
+    types = dict.fromkeys(INTEGERS, np.dtype("int64"))
+    return {name: np.asarray(arrays[name], types.get(name, dtype)) for name in names}
+
+
+def predict(model, inputs, batch_size=None):
+    """{output: array} in inference mode."""
+    x = to_arrays(model, inputs, INPUTS)
+    batches = [
+        to_outputs(forward(model, rows_of(x, rows))) for rows in slices(x, batch_size or 2**62)
+    ]
+    return {name: np.concatenate([batch[name] for batch in batches]) for name in OUTPUTS}
+
+
+RECORD = None
+
+
+def record(values):
+    """Keeps the named values of a forward pass while trace() runs; otherwise nothing."""
+    if RECORD is not None:
+        RECORD.update(values)
+
+
+def trace(model, inputs, targets=None, training=False, step=0):
+    """{path: array} of every named value; training mode needs the targets."""
+    global RECORD
+    found = {}
+    RECORD = found
+    try:
+        if training:
+            raw = differentiate(model, inputs, targets, None, step)[1]
+        else:
+            raw = forward(model, to_arrays(model, inputs, INPUTS))
+    finally:
+        RECORD = None
+    return {path: np.array(value) for path, value in {**found, **to_outputs(raw)}.items()}
+
+
+def differentiate(model, inputs, targets, sample_weights, step):
+    """forward_backward() on any arrays, running statistics left as they are."""
+    statistics = {path: model.parameters[path].copy() for path in model.frozen}
+    x, y = to_arrays(model, inputs, INPUTS), to_arrays(model, targets, TARGETS)
+    try:
+        return forward_backward(model, x, y, sample_weights, step)
+    finally:
+        model.parameters.update(statistics)
+
+
+def loss_and_gradients(model, inputs, targets, sample_weights=None, step=0):
+    """The total loss in training mode, and {path: gradient} before clipping."""
+    loss, _, gradients = differentiate(model, inputs, targets, sample_weights, step)
+    return float(loss), gradients
+
+
+class Trainer:
+    """Trains a model. Epoch, order, masks and rate are functions of the number of steps done."""
+
+    def __init__(self, model, learning_rate=None):
+        self.model, self.rate, self.steps = model, learning_rate, 0
+        self.paths = [path for path in model.parameters if path not in model.frozen]
+        self.optimizer = Optimizer([model.parameters[path] for path in self.paths])
+
+    def advance(self, inputs, targets, sample_weights=None):
+        """One step on a batch: (loss, what the model returned before it)."""
+        loss, raw, found = forward_backward(self.model, inputs, targets, sample_weights, self.steps)
+        gradients = [found[path] for path in self.paths]
+        self.optimizer.update(gradients, self.optimizer.scalars(self.steps, self.rate))
+        self.steps += 1
+        return loss, raw
+
+    def step(self, inputs, targets, sample_weights=None):
+        """One optimizer step on a batch; its loss."""
+        x, y = to_arrays(self.model, inputs, INPUTS), to_arrays(self.model, targets, TARGETS)
+        return self.advance(x, y, sample_weights)[0]
+
+    def fit(
+        self,
+        inputs,
+        targets,
+        validation=None,
+        epochs=EPOCHS,
+        batch_size=BATCH_SIZE,
+        on_step=None,
+        on_epoch=None,
+    ):
+        """Trains until ``epochs`` epochs are done since step 0; the history by metric."""
+        x, y = to_arrays(self.model, inputs, INPUTS), to_arrays(self.model, targets, TARGETS)
+        count = len(next(iter(x.values())))
+        per_epoch = -(-count // batch_size)
+        history = {}
+        for epoch in range(self.steps // per_epoch, epochs):
+            order = batch_order(self.model.seed, epoch, count)
+            totals = {}
+            for start in range(self.steps % per_epoch * batch_size, count, batch_size):
+                rows = order[start : start + batch_size]
+                targets = rows_of(y, rows)
+                loss, raw = self.advance(rows_of(x, rows), targets)
+                add_batch(totals, loss, raw, targets)
+                if on_step is not None:
+                    on_step(step=self.steps - 1, epoch=epoch, loss=loss)
+            logs = means(totals)
+            if validation is not None:
+                scores = self.evaluate(*validation, batch_size=batch_size)
+                logs |= {f"val_{name}": value for name, value in scores.items()}
+            for name, value in logs.items():
+                history.setdefault(name, []).append(value)
+            if on_epoch is not None:
+                on_epoch(epoch=epoch, logs=logs)
+        return history
+
+    def evaluate(self, inputs, targets, batch_size=BATCH_SIZE):
+        """{metric: value} in inference mode; the loss includes penalties."""
+        x, y = to_arrays(self.model, inputs, INPUTS), to_arrays(self.model, targets, TARGETS)
+        totals = {}
+        for rows in slices(x, batch_size):
+            raw, expected = forward(self.model, rows_of(x, rows)), rows_of(y, rows)
+            add_batch(totals, total_loss(self.model, raw, expected), raw, expected)
+        return means(totals)
+
+    def state(self):
+        """The optimizer's slots by parameter, and the step: flat and neutral."""
+        slots = {
+            f"{Optimizer.kind}.{slot}/{path}": value.copy()
+            for slot, values in self.optimizer.slots.items()
+            for path, value in zip(self.paths, values, strict=True)
+        }
+        return {"step": np.array(self.steps), **slots}
+
+    def load_state(self, state):
+        """Continues from a state(), whichever backend wrote it."""
+        check_names(self.state(), state)
+        self.steps = int(state["step"])
+        for slot, values in self.optimizer.slots.items():
+            for path, value in zip(self.paths, values, strict=True):
+                value[...] = state[f"{Optimizer.kind}.{slot}/{path}"]
+
+
+def add_batch(totals, loss, raw, targets):
+    """Adds a batch's loss and metrics to the sums of its epoch, weighted by its size."""
+    size = len(next(iter(targets.values())))
+    values = {"loss": loss, **metric_values(raw, targets)}
+    for name, value in values.items():
+        totals[name] = totals.get(name, 0.0) + float(np.mean(value)) * size
+    totals["count"] = totals.get("count", 0) + size
+
+
+# Command line -----------------------------------------------------------------------------------
+def save(model, path):
+    """Writes parameters and statistics as safetensors, which every backend's load() reads."""
+    from safetensors.numpy import save_file
+
+    save_file(get_parameters(model), path, {"spec": NAME})
+
+
+def load(path, device=None):
+    """The model whose parameters were saved at ``path``, in their precision."""
+    from safetensors.numpy import load_file
+
+    parameters = load_file(path)
+    model = build(dtype=next(iter(parameters.values())).dtype.name, device=device)
+    set_parameters(model, parameters)
+    return model
+
+
+def main():
+    """The command line: train, evaluate or predict with prepared arrays named part/name."""
+    parser = argparse.ArgumentParser(description=NAME)
+    parser.add_argument("action", choices=("train", "evaluate", "predict"))
+    parser.add_argument("data", help="npz with train/..., validation/..., test/...")
+    parser.add_argument("--epochs", type=int, default=EPOCHS)
+    parser.add_argument("--weights", help="safetensors to start from")
+    parser.add_argument("--out", help="where to write the weights or predictions")
+    options = parser.parse_args()
+    arrays = np.load(options.data)
+    model = load(options.weights) if options.weights else build()
+    trainer = Trainer(model)
+
+    def part(name, *groups):
+        return [{n: arrays[f"{name}/{n}"] for n in names} for names in groups]
+
+    if options.action == "train":
+        data = part("train", INPUTS, TARGETS)
+        trainer.fit(*data, epochs=options.epochs, on_epoch=lambda **epoch: print(epoch))
+        save(model, options.out or f"{NAME}.safetensors")
+    if options.action == "predict":
+        outputs = predict(model, *part("test", INPUTS), BATCH_SIZE)
+        np.savez(options.out or "predictions.npz", **outputs)
+    else:
+        print("test:", trainer.evaluate(*part("test", INPUTS, TARGETS)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,747 @@
+"""image_classification for TensorFlow, written by specc 0.1.0.
+
+From image_classification.yaml (cb6927287281).
+python image_classification_tensorflow.py train data.npz --epochs 3 --out w.safetensors
+python image_classification_tensorflow.py evaluate data.npz --weights w.safetensors
+python image_classification_tensorflow.py predict data.npz --weights w.safetensors --out p.npz
+`specc data image_classification.yaml -o data.npz` writes the prepared arrays.
+"""
+
+import argparse
+import hashlib
+import math
+import os
+from functools import reduce
+
+import numpy as np
+import tensorflow as tf
+
+os.environ["KERAS_BACKEND"] = "tensorflow"  # read when keras is first imported
+
+import keras
+
+if keras.backend.backend() != "tensorflow":
+    raise ImportError(
+        f"keras already runs on {keras.backend.backend()} in this process; import this file first, "
+        "or set KERAS_BACKEND=tensorflow"
+    )
+
+NAME = "image_classification"
+BACKEND = "tensorflow"
+SEED = 7
+DTYPE = "float32"
+INPUTS = {"image": (None, 28, 28, 1)}
+TARGETS = {"label": (None,)}
+OUTPUTS = {"probabilities": (None, 10)}
+INTEGERS = {"label"}
+EPOCHS = 6
+BATCH_SIZE = 64
+
+
+# Layers -----------------------------------------------------------------------------------------
+class Dropout(keras.Layer):
+    """Dropout whose masks derive from (seed, path, step): the same on every backend."""
+
+    def __init__(self, rate):
+        super().__init__()
+        self.rate = rate
+
+    def seed(self, seed, path):
+        """Fixes the stream of this layer's masks."""
+        self.where = seed, path
+
+    def call(self, x, step, training=False, use=0):
+        if not training or self.rate == 0:
+            return x
+        return dropout(x, self.rate, layer_key(*self.where, use), step)
+
+
+# Model ------------------------------------------------------------------------------------------
+class Residual(keras.Layer):
+    """The block residual."""
+
+    def __init__(self, filters, stride):
+        super().__init__()
+        self.conv1 = keras.layers.Conv2D(filters, 3, strides=stride, padding="same", use_bias=False)
+        self.batch_norm = keras.layers.BatchNormalization()
+        self.conv2 = keras.layers.Conv2D(filters, 3, padding="same", use_bias=False)
+        self.y = keras.layers.BatchNormalization()
+        self.shortcut = keras.layers.Conv2D(filters, 1, strides=stride, use_bias=False)
+        self.s = keras.layers.BatchNormalization()
+
+    def call(self, x, training=False):
+        # x: (batch, ..., ..., ...)
+        conv1 = self.conv1(x)  # (batch, ..., ..., filters)
+        batch_norm = self.batch_norm(conv1, training=training)  # (batch, ..., ..., filters)
+        relu = tf.nn.relu(batch_norm)  # (batch, ..., ..., filters)
+        conv2 = self.conv2(relu)  # (batch, ..., ..., filters)
+        y = self.y(conv2, training=training)  # (batch, ..., ..., filters)
+        shortcut = self.shortcut(x)  # (batch, ..., ..., filters)
+        s = self.s(shortcut, training=training)  # (batch, ..., ..., filters)
+        add = y + s  # (batch, ..., ..., filters)
+        z = tf.nn.relu(add)  # (batch, ..., ..., filters)
+        record(
+            self,
+            {
+                "conv1": conv1,
+                "batch_norm": batch_norm,
+                "relu": relu,
+                "conv2": conv2,
+                "y": y,
+                "shortcut": shortcut,
+                "s": s,
+                "add": add,
+                "z": z,
+            },
+        )
+        return z
+
+
+class ImageClassification(keras.Model):
+    """The network image_classification."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = keras.layers.Conv2D(16, 3, strides=2, padding="same", use_bias=False)
+        self.batch_norm = keras.layers.BatchNormalization()
+        self.residual = Residual(filters=16, stride=1)
+        self.stage = [Residual(filters=32, stride=2), Residual(filters=64, stride=2)]
+        self.dropout = Dropout(0.2)
+        self.probabilities = keras.layers.Dense(10)
+
+    def call(self, image, step, training=False):
+        # image: (batch, 28, 28, 1)
+        stem = self.stem(image)  # (batch, 14, 14, 16)
+        batch_norm = self.batch_norm(stem, training=training)  # (batch, 14, 14, 16)
+        relu = tf.nn.relu(batch_norm)  # (batch, 14, 14, 16)
+        residual = self.residual(relu, training=training)  # (batch, 14, 14, 16)
+        stage = residual
+        for block in self.stage:
+            stage = block(stage, training=training)  # (batch, 4, 4, 64)
+        global_average_pool2d = tf.reduce_mean(stage, (1, 2))  # (batch, 64)
+        dropout_1 = self.dropout(global_average_pool2d, step=step, training=training)  # (batch, 64)
+        record(
+            self,
+            {
+                "stem": stem,
+                "batch_norm": batch_norm,
+                "relu": relu,
+                "global_average_pool2d": global_average_pool2d,
+                "dropout": dropout_1,
+            },
+        )
+        return self.probabilities(dropout_1)
+
+
+def apply(model, inputs, step=0, training=False):
+    """What the model returns for a batch of tensors by input."""
+    return model(inputs["image"], training=training, step=step)
+
+
+def to_outputs(raw):
+    """The spec's outputs, from what the model returns."""
+    logits = raw
+    return {"probabilities": tf.nn.softmax(logits)}
+
+
+# Losses and metrics -----------------------------------------------------------------------------
+def weighted_mean(values, sample_weights=None, mask=None):
+    """The mean of a loss's values; a weight counts for all values of its sample."""
+    if sample_weights is None and mask is None:
+        return tf.reduce_mean(values)
+    weights = tf.ones_like(values)
+    if sample_weights is not None:
+        weights *= tf.reshape(sample_weights, [-1] + [1] * (len(values.shape) - 1))
+    total = tf.reduce_sum(tf.ones_like(values))
+    return tf.reduce_sum(weights * values) / total
+
+
+def sparse_categorical_accuracy(prediction, target):
+    """1 where the largest prediction (the first among equals) is the target's class."""
+    return tf.cast(tf.argmax(prediction, -1) == target, prediction.dtype)
+
+
+def total_loss(model, raw, targets, sample_weights=None):
+    """The weighted sum of all losses and penalties: a scalar."""
+    logits = raw
+    return weighted_mean(
+        tf.nn.sparse_softmax_cross_entropy_with_logits(labels=targets["label"], logits=logits),
+        sample_weights,
+    )
+
+
+def metric_values(raw, targets):
+    """{metric: one value per sample}."""
+    outputs = to_outputs(raw)
+    return {"accuracy": sparse_categorical_accuracy(outputs["probabilities"], targets["label"])}
+
+
+# Optimizer and schedule -------------------------------------------------------------------------
+def learning_rate(step):
+    """The cosine schedule; steps count from 0."""
+    if step < 50:
+        return 0.05 * step / 50
+    return 0.025 * (1 + math.cos(math.pi * min((step - 50) / 628, 1.0)))
+
+
+class Optimizer:
+    """Gradient descent with Nesterov's momentum (1983).
+
+    Nesterov's momentum; the velocity contains the rate.
+    """
+
+    kind = "nesterov"
+    momentum = 0.9
+
+    def __init__(self, parameters):
+        self.parameters = parameters
+        self.slots = {
+            "velocity": [tf.Variable(tf.zeros_like(p), trainable=False) for p in parameters]
+        }
+
+    def scalars(self, step, rate=None):
+        """What changes with the step, computed in double precision."""
+        rate = learning_rate(step) if rate is None else rate
+        return (rate,)
+
+    def update(self, gradients, scalars):
+        """One step, in place."""
+        (rate,) = scalars
+        momentum = tf.constant(self.momentum, self.parameters[0].dtype)
+        for parameter, gradient, velocity in zip(
+            self.parameters, gradients, *self.slots.values(), strict=True
+        ):
+            tf.raw_ops.ResourceApplyKerasMomentum(
+                var=parameter.handle,
+                accum=velocity.handle,
+                lr=rate,
+                grad=gradient,
+                momentum=momentum,
+                use_nesterov=True,
+            )
+
+
+# Reproducibility --------------------------------------------------------------------------------
+def stream_key(seed, name):
+    """The 64-bit key of a named random stream: the first 8 bytes of BLAKE2b of "seed/name"."""
+    digest = hashlib.blake2b(f"{seed}/{name}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little")
+
+
+def random_words(key, count, start=0):
+    """Words start, ..., start + count - 1 of a stream: the SplitMix64 finaliser over a counter."""
+    z = np.arange(start, start + count, dtype=np.uint64) * 0x9E3779B97F4A7C15 + key
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EB
+    z ^= z >> 31
+    return z
+
+
+def random_uniform(key, count, start=0):
+    """Uniform values in [0, 1) from the upper 53 bits of each word: exact on every machine."""
+    return (random_words(key, count, start) >> 11) * 2.0**-53
+
+
+def permutation(key, count):
+    """A random order of range(count): it sorts the stream's words, equal ones by index."""
+    return np.argsort(random_words(key, count), kind="stable")
+
+
+def batch_order(seed, epoch, count):
+    """The order in which the examples of an epoch (counted from 0) are visited."""
+    return permutation(stream_key(seed, f"order/{epoch}"), count)
+
+
+def layer_key(seed, path, call=0):
+    """The key of a layer's dropout masks; each call of a shared layer has its own."""
+    return stream_key(seed, f"mask/{path}@{call}" if call else f"mask/{path}")
+
+
+def zeros():
+    """All 0."""
+    return lambda key, shape: np.zeros(shape)
+
+
+def ones():
+    """All 1."""
+    return lambda key, shape: np.ones(shape)
+
+
+def uniform(low, high):
+    """U(low, high)."""
+    return lambda key, shape: (
+        low + (high - low) * random_uniform(key, math.prod(shape)).reshape(shape)
+    )
+
+
+def glorot_uniform(fan_in, fan_out, gain=1.0):
+    """U(-a, a), a = gain sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio, 2010)."""
+    limit = gain * math.sqrt(6 / (fan_in + fan_out))
+    return uniform(-limit, limit)
+
+
+def scramble_tensor(z):
+    """The SplitMix64 finaliser of uint64 words."""
+    word = tf.uint64
+    shift, xor = tf.bitwise.right_shift, tf.bitwise.bitwise_xor
+    z = xor(z, shift(z, tf.constant(30, word))) * tf.constant(0xBF58476D1CE4E5B9, word)
+    z = xor(z, shift(z, tf.constant(27, word))) * tf.constant(0x94D049BB133111EB, word)
+    return xor(z, shift(z, tf.constant(31, word)))
+
+
+def dropout_mask(shape, rate, key, step, dtype, first_row=0):
+    """A mask of 0 and 1 / (1 - rate), the same on every backend; 0 <= rate < 1.
+
+    Element e of the global batch, counted over the spec's layout, is kept where 16-bit lane e % 4
+    of word e // 4 of the step's stream is below round((1 - rate) * 65536). This part of the batch
+    starts at row first_row. shape and step may be tensors: one graph serves every batch and step.
+    """
+    shape = tf.cast(shape, tf.int64)
+    size = tf.reduce_prod(shape)
+    first = tf.cast(first_row, tf.int64) * tf.reduce_prod(shape[1:])
+    word, skip = first // 4, first % 4
+    golden = tf.constant(0x9E3779B97F4A7C15, tf.uint64)
+    key = scramble_tensor(tf.constant(key, tf.uint64) + tf.cast(step, tf.uint64) * golden)
+    counter = tf.cast(tf.range(word, word + (skip + size + 3) // 4), tf.uint64)
+    lanes = tf.reshape(tf.bitcast(scramble_tensor(counter * golden + key), tf.uint16), [-1])
+    # "At most" the last kept lane: the bound itself, 65536 where nothing is dropped, is no uint16.
+    last = tf.constant(round((1 - rate) * 65536) - 1, tf.uint16)
+    kept = tf.reshape(lanes[skip : skip + size] <= last, shape)
+    return tf.cast(kept, dtype) * (1 / (1 - rate))
+
+
+def dropout(x, rate, key, step, first_row=0):
+    """Inverted dropout of x, in the spec's layout; (key, step) alone decide the mask."""
+    return x * dropout_mask(tf.shape(x), rate, key, step, x.dtype, first_row)
+
+
+def initial_parameters(seed=SEED):
+    """Float64 values at the start: each tensor derives from (seed, path, shape) alone."""
+    table = [
+        ("stem.kernel", (3, 3, 1, 16), glorot_uniform(fan_in=9, fan_out=144)),
+        ("batch_norm.gamma", (16,), ones()),
+        ("batch_norm.beta", (16,), zeros()),
+        ("batch_norm.moving_mean", (16,), zeros()),
+        ("batch_norm.moving_variance", (16,), ones()),
+        ("residual.conv1.kernel", (3, 3, 16, 16), glorot_uniform(fan_in=144, fan_out=144)),
+        ("residual.batch_norm.gamma", (16,), ones()),
+        ("residual.batch_norm.beta", (16,), zeros()),
+        ("residual.batch_norm.moving_mean", (16,), zeros()),
+        ("residual.batch_norm.moving_variance", (16,), ones()),
+        ("residual.conv2.kernel", (3, 3, 16, 16), glorot_uniform(fan_in=144, fan_out=144)),
+        ("residual.y.gamma", (16,), ones()),
+        ("residual.y.beta", (16,), zeros()),
+        ("residual.y.moving_mean", (16,), zeros()),
+        ("residual.y.moving_variance", (16,), ones()),
+        ("residual.shortcut.kernel", (1, 1, 16, 16), glorot_uniform(fan_in=16, fan_out=16)),
+        ("residual.s.gamma", (16,), ones()),
+        ("residual.s.beta", (16,), zeros()),
+        ("residual.s.moving_mean", (16,), zeros()),
+        ("residual.s.moving_variance", (16,), ones()),
+        ("stage.0.conv1.kernel", (3, 3, 16, 32), glorot_uniform(fan_in=144, fan_out=288)),
+        ("stage.0.batch_norm.gamma", (32,), ones()),
+        ("stage.0.batch_norm.beta", (32,), zeros()),
+        ("stage.0.batch_norm.moving_mean", (32,), zeros()),
+        ("stage.0.batch_norm.moving_variance", (32,), ones()),
+        ("stage.0.conv2.kernel", (3, 3, 32, 32), glorot_uniform(fan_in=288, fan_out=288)),
+        ("stage.0.y.gamma", (32,), ones()),
+        ("stage.0.y.beta", (32,), zeros()),
+        ("stage.0.y.moving_mean", (32,), zeros()),
+        ("stage.0.y.moving_variance", (32,), ones()),
+        ("stage.0.shortcut.kernel", (1, 1, 16, 32), glorot_uniform(fan_in=16, fan_out=32)),
+        ("stage.0.s.gamma", (32,), ones()),
+        ("stage.0.s.beta", (32,), zeros()),
+        ("stage.0.s.moving_mean", (32,), zeros()),
+        ("stage.0.s.moving_variance", (32,), ones()),
+        ("stage.1.conv1.kernel", (3, 3, 32, 64), glorot_uniform(fan_in=288, fan_out=576)),
+        ("stage.1.batch_norm.gamma", (64,), ones()),
+        ("stage.1.batch_norm.beta", (64,), zeros()),
+        ("stage.1.batch_norm.moving_mean", (64,), zeros()),
+        ("stage.1.batch_norm.moving_variance", (64,), ones()),
+        ("stage.1.conv2.kernel", (3, 3, 64, 64), glorot_uniform(fan_in=576, fan_out=576)),
+        ("stage.1.y.gamma", (64,), ones()),
+        ("stage.1.y.beta", (64,), zeros()),
+        ("stage.1.y.moving_mean", (64,), zeros()),
+        ("stage.1.y.moving_variance", (64,), ones()),
+        ("stage.1.shortcut.kernel", (1, 1, 32, 64), glorot_uniform(fan_in=32, fan_out=64)),
+        ("stage.1.s.gamma", (64,), ones()),
+        ("stage.1.s.beta", (64,), zeros()),
+        ("stage.1.s.moving_mean", (64,), zeros()),
+        ("stage.1.s.moving_variance", (64,), ones()),
+        ("probabilities.kernel", (64, 10), glorot_uniform(fan_in=64, fan_out=10)),
+        ("probabilities.bias", (10,), zeros()),
+    ]
+    return {path: draw(stream_key(seed, f"initial/{path}"), shape) for path, shape, draw in table}
+
+
+# Training ---------------------------------------------------------------------------------------
+# Where each kind of layer keeps the spec's parameters: name -> attribute.
+LAYOUTS = {
+    keras.layers.Conv2D: {"kernel": "kernel"},
+    keras.layers.BatchNormalization: {
+        "gamma": "gamma",
+        "beta": "beta",
+        "moving_mean": "moving_mean",
+        "moving_variance": "moving_variance",
+    },
+    keras.layers.Dense: {"kernel": "kernel", "bias": "bias"},
+}
+
+
+def check_names(wanted, given):
+    """Raises ValueError that lists every missing, unknown or wrongly shaped array."""
+    want = {name: np.shape(array) for name, array in wanted.items()}
+    have = {name: np.shape(array) for name, array in given.items()}
+    wrong = [name for name in want | have if want.get(name) != have.get(name)]
+    if wrong:
+        found = "; ".join(f"{n}: wanted {want.get(n)}, given {have.get(n)}" for n in wrong)
+        raise ValueError(f"arrays and their shapes do not match: {found}")
+
+
+def slices(arrays, batch_size):
+    """Consecutive batches of rows; one empty batch where there are none."""
+    count = len(next(iter(arrays.values())))
+    for start in range(0, max(count, 1), batch_size):
+        yield slice(start, min(start + batch_size, count))
+
+
+def rows_of(arrays, rows):
+    """Those rows of every array."""
+    return {name: array[rows] for name, array in arrays.items()}
+
+
+def means(totals):
+    """An epoch's means from its sums; reading them waits for the device."""
+    count = totals.pop("count", 1)
+    return {name: float(total) / count for name, total in totals.items()}
+
+
+def layers_of(layer, path=""):
+    """(path, layer) of a layer and all below it: the attributes that lead there.
+
+    An attribute whose name was taken has an underscore more than the spec's.
+    """
+    yield path, layer
+    if type(layer) in LAYOUTS:  # the layers inside of it are its own affair
+        return
+    for name, value in vars(layer).items():
+        listed = isinstance(value, list) and name != "_layers"  # Keras' own list of all layers
+        for index, each in enumerate(value if listed else [value]):
+            if isinstance(each, keras.Layer):
+                parts = [path, name.removesuffix("_"), str(index) if listed else ""]
+                yield from layers_of(each, ".".join(part for part in parts if part))
+
+
+def variables_of(model):
+    """{path: variable} of every parameter and running statistic of the spec."""
+    found = {
+        f"{path}.{name}": reduce(
+            lambda holder, part: getattr(holder, part, None), attribute.split("."), layer
+        )
+        for path, layer in layers_of(model)
+        for name, attribute in LAYOUTS.get(type(layer), {}).items()
+    }
+    return {path: variable for path, variable in found.items() if variable is not None}
+
+
+def build(seed=SEED, dtype=DTYPE, device=None):
+    """The network with the spec's initial parameters."""
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(dtype)
+    try:
+        with tf.device(device):
+            model = ImageClassification()
+            symbols = {
+                n: keras.Input(batch_shape=s, dtype=type_of(n, dtype)) for n, s in INPUTS.items()
+            }
+            apply(model, symbols)  # which creates the variables
+    finally:
+        keras.config.set_dtype_policy(policy)
+    model.seed, model.device = seed, device
+    set_parameters(model, initial_parameters(seed))
+    for path, layer in layers_of(model):
+        if isinstance(layer, Dropout):
+            layer.seed(seed, path)
+    return model
+
+
+def get_parameters(model):
+    """{path: array} of parameters and running statistics, in the spec's layout."""
+    return {path: each.value.numpy().copy() for path, each in variables_of(model).items()}
+
+
+def set_parameters(model, parameters):
+    """The inverse of get_parameters. Raises ValueError when names or shapes do not match."""
+    variables = variables_of(model)
+    check_names(variables, parameters)
+    for path, variable in variables.items():
+        variable.assign(parameters[path])
+
+
+def type_of(name, dtype):
+    """The type of an input or a target, in a model of precision ``dtype``."""
+    return "int64" if name in INTEGERS else dtype
+
+
+def to_tensors(model, arrays, names):
+    """The named arrays as tensors of the model's precision."""
+    return {n: tf.convert_to_tensor(np.asarray(arrays[n], type_of(n, model.dtype))) for n in names}
+
+
+@tf.function(autograph=False, reduce_retracing=True)
+def infer(model, inputs):
+    """The outputs in inference mode, compiled once per model."""
+    return to_outputs(apply(model, inputs))
+
+
+def predict(model, inputs, batch_size=None):
+    """{output: array} in inference mode."""
+    x = to_tensors(model, inputs, INPUTS)
+    with tf.device(model.device):
+        batches = [infer(model, rows_of(x, rows)) for rows in slices(x, batch_size or 2**62)]
+    return {name: np.concatenate([batch[name] for batch in batches]) for name in OUTPUTS}
+
+
+RECORD = None
+
+
+def record(layer, values):
+    """Keeps the named values of a forward pass while trace() runs; otherwise nothing."""
+    if RECORD is not None:
+        RECORD.append((layer, values))
+
+
+def trace(model, inputs, targets=None, training=False, step=0):
+    """{path: array} of every named value, in the spec's layout."""
+    global RECORD
+    kept = [(v, v.value.numpy()) for v in model.non_trainable_variables]
+    RECORD = []
+    try:
+        with tf.device(model.device):
+            outputs = to_outputs(apply(model, to_tensors(model, inputs, INPUTS), step, training))
+        calls = RECORD
+    finally:
+        RECORD = None
+        for variable, value in kept:
+            variable.assign(value)
+    paths = {id(layer): path for path, layer in layers_of(model)}
+    found = {
+        f"{paths[id(layer)]}.{name}".lstrip("."): value
+        for layer, values in calls
+        for name, value in values.items()
+    }
+    return {path: value.numpy().copy() for path, value in (found | outputs).items()}
+
+
+def loss_and_gradients(model, inputs, targets, sample_weights=None, step=0):
+    """The total loss in training mode, and {path: gradient} before clipping."""
+    trainer = Trainer(model)
+    kept = [(v, v.value.numpy()) for v in model.non_trainable_variables]
+    x, y, *weights = trainer.batch(inputs, targets, sample_weights)
+    with tf.device(model.device):
+        loss, _, gradients = trainer.differentiate(x, y, step, *weights)
+    for variable, value in kept:
+        variable.assign(value)
+    return float(loss), {
+        path: gradient.numpy().copy()
+        for path, gradient in zip(trainer.paths, gradients, strict=True)
+    }
+
+
+class Trainer:
+    """Trains a model. Epoch, order, masks and rate are functions of the number of steps done."""
+
+    def __init__(self, model, learning_rate=None):
+        self.model, self.rate, self.steps = model, learning_rate, 0
+        trained = {p: each.value for p, each in variables_of(model).items() if each.trainable}
+        self.paths, self.parameters = list(trained), list(trained.values())
+        self.optimizer = Optimizer(self.parameters)
+        self.signature = [
+            {n: tf.TensorSpec(shape, type_of(n, model.dtype)) for n, shape in shapes.items()}
+            for shapes in (INPUTS, TARGETS)
+        ]
+        scalars = len(self.optimizer.scalars(0, self.rate))
+        for shape, dtype in (((), "int64"), (scalars, model.dtype), (None, model.dtype)):
+            self.signature.append(tf.TensorSpec(shape, dtype))
+        self.graphs = {}
+
+    def compiled(self, function, *arguments):
+        """Calls a function as a graph, traced once for batches of every size and all steps."""
+        key = function.__name__, len(arguments)
+        with tf.device(self.model.device):
+            if key not in self.graphs:
+                traced = tf.function(function, autograph=False)
+                self.graphs[key] = traced.get_concrete_function(*self.signature[: len(arguments)])
+            return self.graphs[key](*arguments)
+
+    def batch(self, inputs, targets, sample_weights=None):
+        """A batch of arrays as tensors: inputs, targets and, where there are any, weights."""
+        x, y = to_tensors(self.model, inputs, INPUTS), to_tensors(self.model, targets, TARGETS)
+        if sample_weights is None:
+            return [x, y]
+        return [x, y, tf.convert_to_tensor(np.asarray(sample_weights, self.model.dtype))]
+
+    def differentiate(self, inputs, targets, step, weights=None):
+        """(loss, what the model returned, gradients) of a batch in training mode."""
+        with tf.GradientTape() as tape:
+            raw = apply(self.model, inputs, step, training=True)
+            loss = total_loss(self.model, raw, targets, weights)
+        gradients = tape.gradient(loss, self.parameters, unconnected_gradients="zero")
+        # Slices of an embedding's rows become its gradient: a repeated row counts with its sum.
+        return loss, raw, [tf.convert_to_tensor(gradient) for gradient in gradients]
+
+    def update(self, inputs, targets, step, scalars, *weights):
+        """One step on a batch: its loss, and the sums for its epoch."""
+        loss, raw, gradients = self.differentiate(inputs, targets, step, *weights)
+        self.optimizer.update(gradients, tuple(tf.unstack(scalars)))
+        return loss, batch_sums(loss, raw, targets)
+
+    def score(self, inputs, targets):
+        """The sums of a batch in inference mode."""
+        raw = apply(self.model, inputs)
+        return batch_sums(total_loss(self.model, raw, targets), raw, targets)
+
+    def advance(self, batch):
+        """One step on a batch of tensors: what update() gives."""
+        # Rates and bias corrections come from the host, in double precision.
+        scalars = tf.constant(self.optimizer.scalars(self.steps, self.rate), self.model.dtype)
+        x, y, *weights = batch
+        found = self.compiled(
+            self.update, x, y, tf.constant(self.steps, tf.int64), scalars, *weights
+        )
+        self.steps += 1
+        return found
+
+    def step(self, inputs, targets, sample_weights=None):
+        """One optimizer step on a batch; its loss, still on the device."""
+        return self.advance(self.batch(inputs, targets, sample_weights))[0]
+
+    def fit(
+        self,
+        inputs,
+        targets,
+        validation=None,
+        epochs=EPOCHS,
+        batch_size=BATCH_SIZE,
+        on_step=None,
+        on_epoch=None,
+    ):
+        """Trains until ``epochs`` epochs are done since step 0; the history by metric."""
+        x, y = self.batch(inputs, targets)
+        count = len(next(iter(x.values())))
+        per_epoch = -(-count // batch_size)
+        history = {}
+        for epoch in range(self.steps // per_epoch, epochs):
+            order = batch_order(self.model.seed, epoch, count)
+            totals = {}
+            for start in range(self.steps % per_epoch * batch_size, count, batch_size):
+                rows = order[start : start + batch_size]
+                loss, sums = self.advance([gather(x, rows), gather(y, rows)])
+                add_batch(totals, sums, len(rows))
+                if on_step is not None:
+                    on_step(step=self.steps - 1, epoch=epoch, loss=loss)
+            logs = means(totals)
+            if validation is not None:
+                scores = self.evaluate(*validation, batch_size=batch_size)
+                logs |= {f"val_{name}": value for name, value in scores.items()}
+            for name, value in logs.items():
+                history.setdefault(name, []).append(value)
+            if on_epoch is not None:
+                on_epoch(epoch=epoch, logs=logs)
+        return history
+
+    def evaluate(self, inputs, targets, batch_size=BATCH_SIZE):
+        """{metric: value} in inference mode; the loss includes penalties."""
+        x, y = self.batch(inputs, targets)
+        totals = {}
+        for rows in slices(x, batch_size):
+            sums = self.compiled(self.score, rows_of(x, rows), rows_of(y, rows))
+            add_batch(totals, sums, rows.stop - rows.start)
+        return means(totals)
+
+    def slots(self):
+        """{name: variable} of what the optimizer keeps for each parameter."""
+        return {
+            f"{Optimizer.kind}.{slot}/{path}": variable
+            for slot, variables in self.optimizer.slots.items()
+            for path, variable in zip(self.paths, variables, strict=True)
+        }
+
+    def state(self):
+        """The optimizer's slots in the spec's layout, and the step: flat and neutral."""
+        slots = {name: variable.numpy().copy() for name, variable in self.slots().items()}
+        return {"step": np.array(self.steps), **slots}
+
+    def load_state(self, state):
+        """Continues from a state(), whichever backend wrote it."""
+        check_names(self.state(), state)
+        self.steps = int(state["step"])
+        for name, variable in self.slots().items():
+            variable.assign(state[name])
+
+
+def gather(tensors, rows):
+    """Those rows of every tensor."""
+    return {name: tf.gather(tensor, rows) for name, tensor in tensors.items()}
+
+
+def batch_sums(loss, raw, targets):
+    """A batch's loss and metrics, times its size."""
+    values = {"loss": loss, **metric_values(raw, targets)}
+    size = tf.cast(tf.shape(next(iter(targets.values())))[0], loss.dtype)
+    return {name: size * tf.reduce_mean(value) for name, value in values.items()}
+
+
+def add_batch(totals, sums, size):
+    """Adds a batch of ``size`` rows to the sums of its epoch."""
+    for name, value in {**sums, "count": size}.items():
+        totals[name] = totals.get(name, 0.0) + value
+
+
+# Command line -----------------------------------------------------------------------------------
+def save(model, path):
+    """Writes parameters and statistics as safetensors, which every backend's load() reads."""
+    from safetensors.numpy import save_file
+
+    save_file(get_parameters(model), path, {"spec": NAME})
+
+
+def load(path, device=None):
+    """The model whose parameters were saved at ``path``, in their precision."""
+    from safetensors.numpy import load_file
+
+    parameters = load_file(path)
+    model = build(dtype=next(iter(parameters.values())).dtype.name, device=device)
+    set_parameters(model, parameters)
+    return model
+
+
+def main():
+    """The command line: train, evaluate or predict with prepared arrays named part/name."""
+    parser = argparse.ArgumentParser(description=NAME)
+    parser.add_argument("action", choices=("train", "evaluate", "predict"))
+    parser.add_argument("data", help="npz with train/..., validation/..., test/...")
+    parser.add_argument("--epochs", type=int, default=EPOCHS)
+    parser.add_argument("--weights", help="safetensors to start from")
+    parser.add_argument("--out", help="where to write the weights or predictions")
+    options = parser.parse_args()
+    arrays = np.load(options.data)
+    model = load(options.weights) if options.weights else build()
+    trainer = Trainer(model)
+
+    def part(name, *groups):
+        return [{n: arrays[f"{name}/{n}"] for n in names} for names in groups]
+
+    if options.action == "train":
+        data = part("train", INPUTS, TARGETS)
+        trainer.fit(*data, epochs=options.epochs, on_epoch=lambda **epoch: print(epoch))
+        save(model, options.out or f"{NAME}.safetensors")
+    if options.action == "predict":
+        outputs = predict(model, *part("test", INPUTS), BATCH_SIZE)
+        np.savez(options.out or "predictions.npz", **outputs)
+    else:
+        print("test:", trainer.evaluate(*part("test", INPUTS, TARGETS)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,753 @@
+"""motion for NumPy, written by specc 0.1.0.
+
+From motion.yaml (d485ad47d224).
+python motion_numpy.py train data.npz --epochs 3 --out w.safetensors
+python motion_numpy.py evaluate data.npz --weights w.safetensors
+python motion_numpy.py predict data.npz --weights w.safetensors --out p.npz
+`specc data motion.yaml -o data.npz` writes the prepared arrays.
+"""
+
+import argparse
+import hashlib
+import math
+
+import numpy as np
+
+NAME = "motion"
+BACKEND = "numpy"
+SEED = 7
+DTYPE = "float32"
+INPUTS = {"signal": (None, 100, 6)}
+TARGETS = {"activity": (None,)}
+OUTPUTS = {"logits": (None, 4)}
+INTEGERS = {"activity"}
+EPOCHS = 40
+BATCH_SIZE = 8
+
+
+# Layers -----------------------------------------------------------------------------------------
+def relu(x):
+    """max(x, 0), element by element."""
+    return np.maximum(x, 0)
+
+
+def relu_gradient(dy, y):
+    """Gradient of relu from its result y; at 0 it is 0."""
+    return dy * (y > 0)
+
+
+def image_windows(x, kernel_size, strides, padding, dilation):
+    """The patches of x (N, H, W, C) under each position of a kernel: a view (N, OH, OW, kh, kw, C).
+
+    padding is ((top, bottom), (left, right)), filled with zeros.
+    """
+    if np.any(padding):
+        x = np.pad(x, ((0, 0), *padding, (0, 0)))
+    height, width = ((k - 1) * d + 1 for k, d in zip(kernel_size, dilation, strict=True))
+    windows = np.lib.stride_tricks.sliding_window_view(x, (height, width), axis=(1, 2))
+    windows = windows[:, :: strides[0], :: strides[1], :, :: dilation[0], :: dilation[1]]
+    return windows.transpose(0, 1, 2, 4, 5, 3)
+
+
+def image_blocks(windows):
+    """Parts of the batch of image_windows whose patches, about a million numbers, stay in cache."""
+    images = max(1, 2**20 // int(np.prod(windows.shape[1:])))
+    return [slice(start, start + images) for start in range(0, len(windows), images)]
+
+
+def conv2d(x, kernel, strides=(1, 1), padding=((0, 0), (0, 0)), dilation=(1, 1)):
+    """Convolve x (N, H, W, C) with kernel (kh, kw, C, F) to (N, OH, OW, F).
+
+    A matrix product does it: the patches are the rows, the filters the columns. padding is
+    ((top, bottom), (left, right)).
+    """
+    kernel_height, kernel_width, _, filters = kernel.shape
+    windows = image_windows(x, (kernel_height, kernel_width), strides, padding, dilation)
+    flat_kernel = kernel.reshape(-1, filters)
+    y = np.empty((*windows.shape[:3], filters), x.dtype)
+    for block in image_blocks(windows):
+        patches = windows[block].reshape(-1, len(flat_kernel))
+        np.matmul(patches, flat_kernel, out=y[block].reshape(-1, filters))
+    return y
+
+
+def conv2d_kernel_gradient(
+    x, dy, kernel_shape, strides=(1, 1), padding=((0, 0), (0, 0)), dilation=(1, 1)
+):
+    """Gradient of conv2d with respect to its kernel: x (N, H, W, C), dy (N, OH, OW, F).
+
+    The patches' matrix, transposed, times dy.
+    """
+    kernel_height, kernel_width, channels, filters = kernel_shape
+    windows = image_windows(x, (kernel_height, kernel_width), strides, padding, dilation)
+    dkernel = np.zeros((kernel_height * kernel_width * channels, filters), dy.dtype)
+    for block in image_blocks(windows):
+        patches = windows[block].reshape(-1, len(dkernel))
+        dkernel += patches.T @ dy[block].reshape(-1, filters)
+    return dkernel.reshape(kernel_shape)
+
+
+def conv1d(x, kernel, strides=1, padding=(0, 0), dilation=1):
+    """Convolve x (N, T, C) with kernel (k, C, F) to (N, OT, F); padding is (left, right).
+
+    Done as a two-dimensional convolution over images of height 1.
+    """
+    image, filters = x[:, None], kernel[None]
+    y = conv2d(image, filters, (1, strides), ((0, 0), padding), (1, dilation))
+    return y[:, 0]
+
+
+def conv1d_kernel_gradient(x, dy, kernel_shape, strides=1, padding=(0, 0), dilation=1):
+    """Gradient of conv1d with respect to its kernel: x (N, T, C), dy (N, OT, F)."""
+    shape = (1, *kernel_shape)
+    pads = ((0, 0), padding)
+    dkernel = conv2d_kernel_gradient(
+        x[:, None], dy[:, None], shape, (1, strides), pads, (1, dilation)
+    )
+    return dkernel.reshape(kernel_shape)
+
+
+def last_step(results):
+    """A kernel's results with the output of the last step, (N, H), in place of all."""
+    outputs, *rest = results
+    return outputs[:, -1], *rest
+
+
+def channel_sum(x):
+    """Sum of x (N, ..., C) over every axis but the last: (C,).
+
+    Products with ones are several times faster than `sum` here, and summing each sample by itself
+    first loses less to rounding.
+    """
+    if x.ndim > 2:
+        x = x.reshape(len(x), -1, x.shape[-1])
+        x = np.ones(x.shape[1], x.dtype) @ x
+    return np.ones(len(x), x.dtype) @ x
+
+
+def time_major(x, reverse):
+    """x (N, T, ...) as (T, N, ...), the steps in the order in which they are processed."""
+    steps = x.swapaxes(0, 1)
+    return (steps[::-1] if reverse else steps).copy()
+
+
+def batch_major(steps, reverse):
+    """The inverse of time_major: steps (T, N, ...) as (N, T, ...)."""
+    return (steps[::-1] if reverse else steps).swapaxes(0, 1).copy()
+
+
+def project_steps(steps, kernel, bias):
+    """steps (T, N, D) @ kernel (D, K) + bias (K,), if any, in one product: (T, N, K)."""
+    product = steps.reshape(-1, len(kernel)) @ kernel
+    if bias is not None:
+        product += bias
+    return product.reshape(*steps.shape[:2], -1)
+
+
+def step_kernel_gradient(steps, d_product):
+    """Gradient of the kernel in project_steps: steps (T, N, D), d_product (T, N, K) to (D, K)."""
+    rows = steps.reshape(-1, steps.shape[-1])
+    return rows.T @ d_product.reshape(len(rows), -1)
+
+
+def state_history(length, initial, like):
+    """Room for a state before and after each of `length` steps, (length + 1, N, H) as `like`.
+
+    The first is the initial state (N, H), or 0.
+    """
+    values = np.zeros((length + 1, *like.shape), like.dtype)
+    if initial is not None:
+        values[0] = initial
+    return values
+
+
+def after_first_valid(hidden, valid):
+    """hidden (T, N, H), but 0 before the first valid step (T, N, 1): also its own gradient."""
+    return hidden if valid is None else hidden * np.logical_or.accumulate(valid, axis=0)
+
+
+def lstm(
+    x,
+    kernel,
+    recurrent_kernel,
+    bias=None,
+    recurrent_bias=None,
+    h0=None,
+    c0=None,
+    mask=None,
+    reverse=False,
+):
+    """Long short-term memory over x (N, T, D): outputs (N, T, H), last h and c (N, H), saved.
+
+    kernel (D, 4H), recurrent_kernel (H, 4H) and the biases (4H,) hold the input, forget, cell and
+    output gates in this order. mask is (N, T) or None. saved is what lstm_gradient reads.
+    """
+    steps = time_major(x, reverse)
+    valid = None if mask is None else time_major(mask[..., None], reverse)
+    length, batch, _ = steps.shape
+    units = len(recurrent_kernel)
+    gates = project_steps(steps, kernel, bias)
+    if recurrent_bias is not None:
+        gates += recurrent_bias
+    squashed = np.empty((length, batch, units), x.dtype)
+    hidden, cell = state_history(length, h0, squashed[0]), state_history(length, c0, squashed[0])
+    # One tanh serves all gates, since sigmoid(z) = tanh(z / 2) / 2 + 1 / 2.
+    scale = np.full(4 * units, 0.5, x.dtype)
+    scale[2 * units : 3 * units] = 1
+    shift = 1 - scale
+    for t in range(length):
+        gate = gates[t]
+        gate += hidden[t] @ recurrent_kernel
+        gate *= scale
+        np.tanh(gate, out=gate)
+        gate *= scale
+        gate += shift
+        into, keep, candidate, out = gate.reshape(batch, 4, units).swapaxes(0, 1)
+        cell[t + 1] = keep * cell[t] + into * candidate
+        squashed[t] = np.tanh(cell[t + 1])
+        hidden[t + 1] = out * squashed[t]
+        if valid is not None:
+            cell[t + 1] = np.where(valid[t], cell[t + 1], cell[t])
+            hidden[t + 1] = np.where(valid[t], hidden[t + 1], hidden[t])
+    outputs = batch_major(after_first_valid(hidden[1:], valid), reverse)
+    return outputs, hidden[-1].copy(), cell[-1].copy(), (steps, gates, hidden, cell, squashed)
+
+
+def lstm_gradient(d_outputs, d_h, d_c, saved, kernel, recurrent_kernel, mask, reverse=False):
+    """Gradients of lstm: dx, dkernel, drecurrent_kernel, dbias, dh0, dc0.
+
+    d_outputs (N, T, H), d_h and d_c (N, H) belong to the results of lstm; None is 0. A recurrent
+    bias has the same gradient as the bias.
+    """
+    steps, gates, hidden, cell, squashed = saved
+    length, batch, units = squashed.shape
+    valid = None if mask is None else time_major(mask[..., None], reverse)
+    into, keep, candidate, out = np.moveaxis(gates.reshape(length, batch, 4, units), 2, 0)
+    # How the gates' inputs act on c (the first three) and on h (the last), and how c acts on h.
+    slopes = gates * (1 - gates)
+    by_gate = slopes.reshape(length, batch, 4, units)
+    by_gate[:, :, 0] *= candidate
+    by_gate[:, :, 1] *= cell[:-1]
+    by_gate[:, :, 2] = into * (1 - candidate * candidate)
+    by_gate[:, :, 3] *= squashed
+    cell_slope = out * (1 - squashed * squashed)
+    if valid is not None:
+        slopes *= valid
+        cell_slope *= valid
+        keep = np.where(valid, keep, 1)
+    d_hidden = np.zeros_like(hidden[0]) if d_h is None else d_h
+    d_cell = np.zeros_like(hidden[0]) if d_c is None else d_c
+    if d_outputs is not None:
+        d_outputs = after_first_valid(time_major(d_outputs, reverse), valid)
+    d_gates = np.empty_like(slopes)
+    to_hidden = recurrent_kernel.T.copy()
+    for t in reversed(range(length)):
+        if d_outputs is not None:
+            d_hidden = d_hidden + d_outputs[t]
+        d_cell = d_cell + d_hidden * cell_slope[t]
+        np.concatenate([d_cell, d_cell, d_cell, d_hidden], axis=1, out=d_gates[t])
+        d_gates[t] *= slopes[t]
+        d_cell = d_cell * keep[t]
+        d_before = d_gates[t] @ to_hidden
+        d_hidden = d_before if valid is None else d_before + d_hidden * ~valid[t]
+    dx = batch_major(project_steps(d_gates, kernel.T, None), reverse)
+    dkernel = step_kernel_gradient(steps, d_gates)
+    drecurrent_kernel = step_kernel_gradient(hidden[:-1], d_gates)
+    return dx, dkernel, drecurrent_kernel, d_gates.sum(axis=1).sum(axis=0), d_hidden, d_cell
+
+
+# Model ------------------------------------------------------------------------------------------
+class Motion:
+    """The arrays of a network by path, and the seed of its masks."""
+
+    frozen = frozenset()  # not trained by gradients
+
+    def __init__(self, parameters, seed):
+        self.parameters, self.seed = parameters, seed
+
+
+def forward(model, inputs):
+    """The forward pass in inference mode."""
+    p = model.parameters
+    signal = inputs["signal"]  # (batch, 100, 6)
+    conv1d_1 = relu(
+        conv1d(signal, p["conv1d.kernel"], strides=2) + p["conv1d.bias"]
+    )  # (batch, 48, 32)
+    lstm_1 = last_step(
+        lstm(
+            conv1d_1,
+            p["lstm.kernel"],
+            p["lstm.recurrent_kernel"],
+            p["lstm.bias"],
+            p["lstm.recurrent_bias"],
+        )
+    )[0]  # (batch, 32)
+    logits = lstm_1 @ p["logits.kernel"] + p["logits.bias"]  # (batch, 4)
+    record({"conv1d": conv1d_1, "lstm": lstm_1, "logits": logits})
+    return logits
+
+
+def to_outputs(raw):
+    """The spec's outputs, from what the model returns."""
+    logits = raw
+    return {"logits": logits}
+
+
+# Losses and metrics -----------------------------------------------------------------------------
+def sparse_categorical_crossentropy_from_logits(logits, labels, label_smoothing=0.0):
+    """-log of the labelled class's softmax: logits (..., classes), labels (...) from 0.
+
+    Label smoothing gives that share of the target evenly to all classes.
+    """
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    log_total = np.log(np.exp(shifted).sum(axis=-1))
+    chosen = np.take_along_axis(shifted, labels[..., None], axis=-1)[..., 0]
+    if label_smoothing:
+        chosen = (1 - label_smoothing) * chosen + label_smoothing * shifted.mean(axis=-1)
+    return log_total - chosen
+
+
+def sparse_categorical_crossentropy_from_logits_gradient(
+    logits, labels, label_smoothing=0.0, *, weights
+):
+    """Gradient of sum(weights * sparse_categorical_crossentropy_from_logits)."""
+    gradient = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    gradient /= gradient.sum(axis=-1, keepdims=True)
+    if label_smoothing:
+        gradient -= label_smoothing / logits.shape[-1]
+    chosen = np.take_along_axis(gradient, labels[..., None], axis=-1)
+    np.put_along_axis(gradient, labels[..., None], chosen - (1 - label_smoothing), axis=-1)
+    return weights[..., None] * gradient
+
+
+def value_weights(shape, dtype, sample_weights=None, mask=None):
+    """What each value of a loss counts in its mean; a sample's weight counts for all its values."""
+    weights = np.ones(shape, dtype)
+    if sample_weights is not None:
+        weights *= np.asarray(sample_weights, dtype).reshape(-1, *[1] * (len(shape) - 1))
+    total = weights.sum()
+    return weights / total
+
+
+def weighted_mean(values, sample_weights=None, mask=None):
+    """The mean of a loss's values."""
+    return np.sum(value_weights(values.shape, values.dtype, sample_weights, mask) * values)
+
+
+def sparse_categorical_accuracy(prediction, target):
+    """1 where the largest prediction (the first among equals) is the target's class."""
+    return prediction.argmax(-1) == target
+
+
+def total_loss(model, raw, targets, sample_weights=None):
+    """The weighted sum of all losses and penalties: a scalar."""
+    logits = raw
+    return weighted_mean(
+        sparse_categorical_crossentropy_from_logits(logits, targets["activity"], 0.0),
+        sample_weights,
+    )
+
+
+def metric_values(raw, targets):
+    """{metric: one value per sample}."""
+    outputs = to_outputs(raw)
+    return {"accuracy": sparse_categorical_accuracy(outputs["logits"], targets["activity"])}
+
+
+# Optimizer and schedule -------------------------------------------------------------------------
+def learning_rate(step):
+    """The constant schedule; steps count from 0."""
+    return 0.005
+
+
+class Optimizer:
+    """Adam with decoupled weight decay (Loshchilov and Hutter, 2019).
+
+    Epsilon is added after the bias correction.
+    """
+
+    kind = "adamw"
+    beta_1 = 0.9
+    beta_2 = 0.999
+    epsilon = 1e-08
+    weight_decay = 0.01
+
+    def __init__(self, parameters):
+        self.parameters = parameters
+        self.slots = {
+            "m": [np.zeros_like(p) for p in parameters],
+            "v": [np.zeros_like(p) for p in parameters],
+        }
+
+    def scalars(self, step, rate=None):
+        """What changes with the step, computed in double precision."""
+        rate = learning_rate(step) if rate is None else rate
+        t = step + 1
+        return (
+            rate * math.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t),
+            self.epsilon * math.sqrt(1 - self.beta_2**t),
+            rate * self.weight_decay,
+        )
+
+    def update(self, gradients, scalars):
+        """One step, in place."""
+        step_size, scaled_epsilon, decay = scalars
+        for parameter, gradient, m, v in zip(
+            self.parameters, gradients, *self.slots.values(), strict=True
+        ):
+            parameter -= decay * parameter
+            m += (1 - self.beta_1) * (gradient - m)
+            v += (1 - self.beta_2) * (gradient * gradient - v)
+            parameter -= step_size * m / (np.sqrt(v) + scaled_epsilon)
+
+
+# Reproducibility --------------------------------------------------------------------------------
+def stream_key(seed, name):
+    """The 64-bit key of a named random stream: the first 8 bytes of BLAKE2b of "seed/name"."""
+    digest = hashlib.blake2b(f"{seed}/{name}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little")
+
+
+def random_words(key, count, start=0):
+    """Words start, ..., start + count - 1 of a stream: the SplitMix64 finaliser over a counter."""
+    z = np.arange(start, start + count, dtype=np.uint64) * 0x9E3779B97F4A7C15 + key
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EB
+    z ^= z >> 31
+    return z
+
+
+def random_uniform(key, count, start=0):
+    """Uniform values in [0, 1) from the upper 53 bits of each word: exact on every machine."""
+    return (random_words(key, count, start) >> 11) * 2.0**-53
+
+
+def permutation(key, count):
+    """A random order of range(count): it sorts the stream's words, equal ones by index."""
+    return np.argsort(random_words(key, count), kind="stable")
+
+
+def batch_order(seed, epoch, count):
+    """The order in which the examples of an epoch (counted from 0) are visited."""
+    return permutation(stream_key(seed, f"order/{epoch}"), count)
+
+
+def uniform(low, high):
+    """U(low, high)."""
+    return lambda key, shape: (
+        low + (high - low) * random_uniform(key, math.prod(shape)).reshape(shape)
+    )
+
+
+def fan_in_uniform(fan_in):
+    """U(-a, a), a = 1 / sqrt(fan_in): what torch's Linear and convolutions start from."""
+    limit = 1 / math.sqrt(fan_in)
+    return uniform(-limit, limit)
+
+
+def initial_parameters(seed=SEED):
+    """Float64 values at the start: each tensor derives from (seed, path, shape) alone."""
+    table = [
+        ("conv1d.kernel", (5, 6, 32), fan_in_uniform(fan_in=30)),
+        ("conv1d.bias", (32,), fan_in_uniform(fan_in=30)),
+        ("lstm.kernel", (32, 128), fan_in_uniform(fan_in=32)),
+        ("lstm.recurrent_kernel", (32, 128), fan_in_uniform(fan_in=32)),
+        ("lstm.bias", (128,), fan_in_uniform(fan_in=32)),
+        ("lstm.recurrent_bias", (128,), fan_in_uniform(fan_in=32)),
+        ("logits.kernel", (32, 4), fan_in_uniform(fan_in=32)),
+        ("logits.bias", (4,), fan_in_uniform(fan_in=32)),
+    ]
+    return {path: draw(stream_key(seed, f"initial/{path}"), shape) for path, shape, draw in table}
+
+
+# Training ---------------------------------------------------------------------------------------
+def forward_backward(model, inputs, targets, sample_weights=None, step=0):
+    """(loss, what forward() returns, {path: gradient}) in training mode."""
+    p = model.parameters
+    signal = inputs["signal"]  # (batch, 100, 6)
+    conv1d_1 = relu(
+        conv1d(signal, p["conv1d.kernel"], strides=2) + p["conv1d.bias"]
+    )  # (batch, 48, 32)
+    lstm_1, lstm_saved = last_step(
+        lstm(
+            conv1d_1,
+            p["lstm.kernel"],
+            p["lstm.recurrent_kernel"],
+            p["lstm.bias"],
+            p["lstm.recurrent_bias"],
+        )
+    )[::3]  # (batch, 32)
+    logits = lstm_1 @ p["logits.kernel"] + p["logits.bias"]  # (batch, 4)
+    record({"conv1d": conv1d_1, "lstm": lstm_1, "logits": logits})
+    raw = logits
+    loss = total_loss(model, raw, targets, sample_weights)
+    activity = targets["activity"]  # (batch,)
+    weights = value_weights(logits.shape[:1], logits.dtype, sample_weights)  # (batch,)
+
+    # Backward: d_x is the gradient of the loss with respect to x
+    d_logits = sparse_categorical_crossentropy_from_logits_gradient(
+        logits, activity, 0.0, weights=weights
+    )  # (batch, 4)
+    d_logits_kernel = lstm_1.T @ d_logits  # (32, 4)
+    d_logits_bias = channel_sum(d_logits)  # (4,)
+    d_lstm = d_logits @ p["logits.kernel"].T  # (batch, 32)
+    d_conv1d, d_lstm_kernel, d_lstm_recurrent_kernel, d_lstm_bias, _, _ = lstm_gradient(
+        None, d_lstm, None, lstm_saved, p["lstm.kernel"], p["lstm.recurrent_kernel"], None
+    )  # (batch, 48, 32)
+    d_conv1d_preactivation = relu_gradient(d_conv1d, conv1d_1)  # (batch, 48, 32)
+    d_conv1d_kernel = conv1d_kernel_gradient(
+        signal, d_conv1d_preactivation, p["conv1d.kernel"].shape, strides=2
+    )  # (5, 6, 32)
+    d_conv1d_bias = channel_sum(d_conv1d_preactivation)  # (32,)
+    gradients = {
+        "conv1d.kernel": d_conv1d_kernel,
+        "conv1d.bias": d_conv1d_bias,
+        "lstm.kernel": d_lstm_kernel,
+        "lstm.recurrent_kernel": d_lstm_recurrent_kernel,
+        "lstm.bias": d_lstm_bias,
+        "lstm.recurrent_bias": d_lstm_bias,
+        "logits.kernel": d_logits_kernel,
+        "logits.bias": d_logits_bias,
+    }
+    return loss, raw, gradients
+
+
+def check_names(wanted, given):
+    """Raises ValueError that lists every missing, unknown or wrongly shaped array."""
+    want = {name: np.shape(array) for name, array in wanted.items()}
+    have = {name: np.shape(array) for name, array in given.items()}
+    wrong = [name for name in want | have if want.get(name) != have.get(name)]
+    if wrong:
+        found = "; ".join(f"{n}: wanted {want.get(n)}, given {have.get(n)}" for n in wrong)
+        raise ValueError(f"arrays and their shapes do not match: {found}")
+
+
+def slices(arrays, batch_size):
+    """Consecutive batches of rows; one empty batch where there are none."""
+    count = len(next(iter(arrays.values())))
+    for start in range(0, max(count, 1), batch_size):
+        yield slice(start, min(start + batch_size, count))
+
+
+def rows_of(arrays, rows):
+    """Those rows of every array."""
+    return {name: array[rows] for name, array in arrays.items()}
+
+
+def means(totals):
+    """An epoch's means from its sums; reading them waits for the device."""
+    count = totals.pop("count", 1)
+    return {name: float(total) / count for name, total in totals.items()}
+
+
+def build(seed=SEED, dtype=DTYPE, device=None):
+    """The network with the spec's initial parameters."""
+    if device not in (None, "cpu"):
+        raise ValueError(f"NumPy computes on the cpu, not on {device}")
+    values = initial_parameters(seed).items()
+    return Motion({path: np.array(value, dtype) for path, value in values}, seed)
+
+
+def get_parameters(model):
+    """{path: array} of parameters and running statistics."""
+    return {path: value.copy() for path, value in model.parameters.items()}
+
+
+def set_parameters(model, parameters):
+    """The inverse of get_parameters. Raises ValueError when names or shapes do not match."""
+    check_names(model.parameters, parameters)
+    for path, value in model.parameters.items():
+        value[...] = parameters[path]
+
+
+def to_arrays(model, arrays, names):
+    """The named arrays in the model's precision."""
+    dtype = next(iter(model.parameters.values())).dtype
+    types = dict.fromkeys(INTEGERS, np.dtype("int64"))
+    return {name: np.asarray(arrays[name], types.get(name, dtype)) for name in names}
+
+
+def predict(model, inputs, batch_size=None):
+    """{output: array} in inference mode."""
+    x = to_arrays(model, inputs, INPUTS)
+    batches = [
+        to_outputs(forward(model, rows_of(x, rows))) for rows in slices(x, batch_size or 2**62)
+    ]
+    return {name: np.concatenate([batch[name] for batch in batches]) for name in OUTPUTS}
+
+
+RECORD = None
+
+
+def record(values):
+    """Keeps the named values of a forward pass while trace() runs; otherwise nothing."""
+    if RECORD is not None:
+        RECORD.update(values)
+
+
+def trace(model, inputs, targets=None, training=False, step=0):
+    """{path: array} of every named value; training mode needs the targets."""
+    global RECORD
+    found = {}
+    RECORD = found
+    try:
+        if training:
+            raw = differentiate(model, inputs, targets, None, step)[1]
+        else:
+            raw = forward(model, to_arrays(model, inputs, INPUTS))
+    finally:
+        RECORD = None
+    return {path: np.array(value) for path, value in {**found, **to_outputs(raw)}.items()}
+
+
+def differentiate(model, inputs, targets, sample_weights, step):
+    """forward_backward() on any arrays, running statistics left as they are."""
+    x, y = to_arrays(model, inputs, INPUTS), to_arrays(model, targets, TARGETS)
+    return forward_backward(model, x, y, sample_weights, step)
+
+
+def loss_and_gradients(model, inputs, targets, sample_weights=None, step=0):
+    """The total loss in training mode, and {path: gradient} before clipping."""
+    loss, _, gradients = differentiate(model, inputs, targets, sample_weights, step)
+    return float(loss), gradients
+
+
+class Trainer:
+    """Trains a model. Epoch, order, masks and rate are functions of the number of steps done."""
+
+    def __init__(self, model, learning_rate=None):
+        self.model, self.rate, self.steps = model, learning_rate, 0
+        self.paths = [path for path in model.parameters if path not in model.frozen]
+        self.optimizer = Optimizer([model.parameters[path] for path in self.paths])
+
+    def advance(self, inputs, targets, sample_weights=None):
+        """One step on a batch: (loss, what the model returned before it)."""
+        loss, raw, found = forward_backward(self.model, inputs, targets, sample_weights, self.steps)
+        gradients = [found[path] for path in self.paths]
+        self.optimizer.update(gradients, self.optimizer.scalars(self.steps, self.rate))
+        self.steps += 1
+        return loss, raw
+
+    def step(self, inputs, targets, sample_weights=None):
+        """One optimizer step on a batch; its loss."""
+        x, y = to_arrays(self.model, inputs, INPUTS), to_arrays(self.model, targets, TARGETS)
+        return self.advance(x, y, sample_weights)[0]
+
+    def fit(
+        self,
+        inputs,
+        targets,
+        validation=None,
+        epochs=EPOCHS,
+        batch_size=BATCH_SIZE,
+        on_step=None,
+        on_epoch=None,
+    ):
+        """Trains until ``epochs`` epochs are done since step 0; the history by metric."""
+        x, y = to_arrays(self.model, inputs, INPUTS), to_arrays(self.model, targets, TARGETS)
+        count = len(next(iter(x.values())))
+        per_epoch = -(-count // batch_size)
+        history = {}
+        for epoch in range(self.steps // per_epoch, epochs):
+            order = batch_order(self.model.seed, epoch, count)
+            totals = {}
+            for start in range(self.steps % per_epoch * batch_size, count, batch_size):
+                rows = order[start : start + batch_size]
+                targets = rows_of(y, rows)
+                loss, raw = self.advance(rows_of(x, rows), targets)
+                add_batch(totals, loss, raw, targets)
+                if on_step is not None:
+                    on_step(step=self.steps - 1, epoch=epoch, loss=loss)
+            logs = means(totals)
+            if validation is not None:
+                scores = self.evaluate(*validation, batch_size=batch_size)
+                logs |= {f"val_{name}": value for name, value in scores.items()}
+            for name, value in logs.items():
+                history.setdefault(name, []).append(value)
+            if on_epoch is not None:
+                on_epoch(epoch=epoch, logs=logs)
+        return history
+
+    def evaluate(self, inputs, targets, batch_size=BATCH_SIZE):
+        """{metric: value} in inference mode; the loss includes penalties."""
+        x, y = to_arrays(self.model, inputs, INPUTS), to_arrays(self.model, targets, TARGETS)
+        totals = {}
+        for rows in slices(x, batch_size):
+            raw, expected = forward(self.model, rows_of(x, rows)), rows_of(y, rows)
+            add_batch(totals, total_loss(self.model, raw, expected), raw, expected)
+        return means(totals)
+
+    def state(self):
+        """The optimizer's slots by parameter, and the step: flat and neutral."""
+        slots = {
+            f"{Optimizer.kind}.{slot}/{path}": value.copy()
+            for slot, values in self.optimizer.slots.items()
+            for path, value in zip(self.paths, values, strict=True)
+        }
+        return {"step": np.array(self.steps), **slots}
+
+    def load_state(self, state):
+        """Continues from a state(), whichever backend wrote it."""
+        check_names(self.state(), state)
+        self.steps = int(state["step"])
+        for slot, values in self.optimizer.slots.items():
+            for path, value in zip(self.paths, values, strict=True):
+                value[...] = state[f"{Optimizer.kind}.{slot}/{path}"]
+
+
+def add_batch(totals, loss, raw, targets):
+    """Adds a batch's loss and metrics to the sums of its epoch, weighted by its size."""
+    size = len(next(iter(targets.values())))
+    values = {"loss": loss, **metric_values(raw, targets)}
+    for name, value in values.items():
+        totals[name] = totals.get(name, 0.0) + float(np.mean(value)) * size
+    totals["count"] = totals.get("count", 0) + size
+
+
+# Command line -----------------------------------------------------------------------------------
+def save(model, path):
+    """Writes parameters and statistics as safetensors, which every backend's load() reads."""
+    from safetensors.numpy import save_file
+
+    save_file(get_parameters(model), path, {"spec": NAME})
+
+
+def load(path, device=None):
+    """The model whose parameters were saved at ``path``, in their precision."""
+    from safetensors.numpy import load_file
+
+    parameters = load_file(path)
+    model = build(dtype=next(iter(parameters.values())).dtype.name, device=device)
+    set_parameters(model, parameters)
+    return model
+
+
+def main():
+    """The command line: train, evaluate or predict with prepared arrays named part/name."""
+    parser = argparse.ArgumentParser(description=NAME)
+    parser.add_argument("action", choices=("train", "evaluate", "predict"))
+    parser.add_argument("data", help="npz with train/..., validation/..., test/...")
+    parser.add_argument("--epochs", type=int, default=EPOCHS)
+    parser.add_argument("--weights", help="safetensors to start from")
+    parser.add_argument("--out", help="where to write the weights or predictions")
+    options = parser.parse_args()
+    arrays = np.load(options.data)
+    model = load(options.weights) if options.weights else build()
+    trainer = Trainer(model)
+
+    def part(name, *groups):
+        return [{n: arrays[f"{name}/{n}"] for n in names} for names in groups]
+
+    if options.action == "train":
+        data = part("train", INPUTS, TARGETS)
+        trainer.fit(*data, epochs=options.epochs, on_epoch=lambda **epoch: print(epoch))
+        save(model, options.out or f"{NAME}.safetensors")
+    if options.action == "predict":
+        outputs = predict(model, *part("test", INPUTS), BATCH_SIZE)
+        np.savez(options.out or "predictions.npz", **outputs)
+    else:
+        print("test:", trainer.evaluate(*part("test", INPUTS, TARGETS)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,632 @@
+"""text_lstm for TensorFlow, written by specc 0.1.0.
+
+From text_lstm.yaml (deb064071f51).
+python text_lstm_tensorflow.py train data.npz --epochs 3 --out w.safetensors
+python text_lstm_tensorflow.py evaluate data.npz --weights w.safetensors
+python text_lstm_tensorflow.py predict data.npz --weights w.safetensors --out p.npz
+`specc data text_lstm.yaml -o data.npz` writes the prepared arrays.
+"""
+
+import argparse
+import hashlib
+import math
+import os
+from functools import reduce
+
+import numpy as np
+import tensorflow as tf
+
+os.environ["KERAS_BACKEND"] = "tensorflow"  # read when keras is first imported
+
+import keras
+
+if keras.backend.backend() != "tensorflow":
+    raise ImportError(
+        f"keras already runs on {keras.backend.backend()} in this process; import this file first, "
+        "or set KERAS_BACKEND=tensorflow"
+    )
+
+NAME = "text_lstm"
+BACKEND = "tensorflow"
+SEED = 7
+DTYPE = "float32"
+INPUTS = {"words": (None, 40)}
+TARGETS = {"genre": (None,)}
+OUTPUTS = {"probabilities": (None, 4)}
+INTEGERS = {"genre", "words"}
+EPOCHS = 3
+BATCH_SIZE = 32
+
+
+# Model ------------------------------------------------------------------------------------------
+class TextLstm(keras.Model):
+    """The network text_lstm."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding = keras.layers.Embedding(4000, 64)
+        self.lstm = keras.layers.LSTM(64)
+        self.probabilities = keras.layers.Dense(4)
+
+    def call(self, words):
+        # words: (batch, 40)
+        embedding = self.embedding(words)  # (batch, 40, 64)
+        lstm = self.lstm(embedding, mask=words != 0)  # (batch, 64)
+        record(self, {"embedding": embedding, "lstm": lstm})
+        return self.probabilities(lstm)
+
+
+def apply(model, inputs, step=0, training=False):
+    """What the model returns for a batch of tensors by input."""
+    return model(inputs["words"])
+
+
+def to_outputs(raw):
+    """The spec's outputs, from what the model returns."""
+    logits = raw
+    return {"probabilities": tf.nn.softmax(logits)}
+
+
+# Losses and metrics -----------------------------------------------------------------------------
+def weighted_mean(values, sample_weights=None, mask=None):
+    """The mean of a loss's values; a weight counts for all values of its sample."""
+    if sample_weights is None and mask is None:
+        return tf.reduce_mean(values)
+    weights = tf.ones_like(values)
+    if sample_weights is not None:
+        weights *= tf.reshape(sample_weights, [-1] + [1] * (len(values.shape) - 1))
+    total = tf.reduce_sum(tf.ones_like(values))
+    return tf.reduce_sum(weights * values) / total
+
+
+def sparse_categorical_accuracy(prediction, target):
+    """1 where the largest prediction (the first among equals) is the target's class."""
+    return tf.cast(tf.argmax(prediction, -1) == target, prediction.dtype)
+
+
+def total_loss(model, raw, targets, sample_weights=None):
+    """The weighted sum of all losses and penalties: a scalar."""
+    logits = raw
+    return weighted_mean(
+        tf.nn.sparse_softmax_cross_entropy_with_logits(labels=targets["genre"], logits=logits),
+        sample_weights,
+    )
+
+
+def metric_values(raw, targets):
+    """{metric: one value per sample}."""
+    outputs = to_outputs(raw)
+    return {"accuracy": sparse_categorical_accuracy(outputs["probabilities"], targets["genre"])}
+
+
+# Optimizer and schedule -------------------------------------------------------------------------
+def learning_rate(step):
+    """The constant schedule; steps count from 0."""
+    return 0.001
+
+
+class Optimizer:
+    """Adam (Kingma and Ba, 2015). Epsilon is added before the bias correction."""
+
+    kind = "adam"
+    beta_1 = 0.9
+    beta_2 = 0.999
+    epsilon = 1e-07
+
+    def __init__(self, parameters):
+        self.parameters = parameters
+        # The kernel rounds its betas; the bias corrections have to use the same ones.
+        dtype = parameters[0].dtype.as_numpy_dtype
+        self.beta_1, self.beta_2 = float(dtype(self.beta_1)), float(dtype(self.beta_2))
+        self.slots = {
+            "m": [tf.Variable(tf.zeros_like(p), trainable=False) for p in parameters],
+            "v": [tf.Variable(tf.zeros_like(p), trainable=False) for p in parameters],
+        }
+
+    def scalars(self, step, rate=None):
+        """What changes with the step, computed in double precision."""
+        rate = learning_rate(step) if rate is None else rate
+        t = step + 1
+        return (rate * math.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t),)
+
+    def update(self, gradients, scalars):
+        """One step, in place."""
+        (step_size,) = scalars
+        constants = 0.0, self.beta_1, self.beta_2, self.epsilon
+        dtype = self.parameters[0].dtype
+        zero, beta_1, beta_2, epsilon = (tf.constant(each, dtype) for each in constants)
+        for parameter, gradient, m, v in zip(
+            self.parameters, gradients, *self.slots.values(), strict=True
+        ):
+            tf.raw_ops.ResourceApplyAdam(
+                var=parameter.handle,
+                m=m.handle,
+                v=v.handle,
+                beta1_power=zero,
+                beta2_power=zero,
+                lr=step_size,
+                beta1=beta_1,
+                beta2=beta_2,
+                epsilon=epsilon,
+                grad=gradient,
+            )
+
+
+def clip_gradients(gradients):
+    """Clips by global norm."""
+    gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
+    gradients, _ = tf.clip_by_global_norm(gradients, 1.0)
+    return gradients
+
+
+# Reproducibility --------------------------------------------------------------------------------
+def stream_key(seed, name):
+    """The 64-bit key of a named random stream: the first 8 bytes of BLAKE2b of "seed/name"."""
+    digest = hashlib.blake2b(f"{seed}/{name}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little")
+
+
+def random_words(key, count, start=0):
+    """Words start, ..., start + count - 1 of a stream: the SplitMix64 finaliser over a counter."""
+    z = np.arange(start, start + count, dtype=np.uint64) * 0x9E3779B97F4A7C15 + key
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EB
+    z ^= z >> 31
+    return z
+
+
+def random_uniform(key, count, start=0):
+    """Uniform values in [0, 1) from the upper 53 bits of each word: exact on every machine."""
+    return (random_words(key, count, start) >> 11) * 2.0**-53
+
+
+def random_normal(key, count, low=-math.inf, high=math.inf):
+    """Standard normal values in [low, high], by the ratio of uniforms.
+
+    Kinderman and Monahan (1977): of each pair (u, v) keep x = sqrt(8/e) (v - 1/2) / u where
+    x^2 <= -4 log(u). The logarithm only decides, so that its rounding never reaches a value.
+    """
+    values = np.empty(count)
+    filled = start = 0
+    while filled < count:
+        pairs = min(2 * (count - filled) + 16, 16384)  # a block that stays in the cache
+        u, v = random_uniform(key, 2 * pairs, start).reshape(pairs, 2).T
+        u = 1 - u  # in (0, 1]
+        x = math.sqrt(8 / math.e) * (v - 0.5) / u
+        x = x[(x * x <= -4 * np.log(u)) & (x >= low) & (x <= high)][: count - filled]
+        values[filled : filled + x.size] = x
+        filled += x.size
+        start += 2 * pairs
+    return values
+
+
+def permutation(key, count):
+    """A random order of range(count): it sorts the stream's words, equal ones by index."""
+    return np.argsort(random_words(key, count), kind="stable")
+
+
+def batch_order(seed, epoch, count):
+    """The order in which the examples of an epoch (counted from 0) are visited."""
+    return permutation(stream_key(seed, f"order/{epoch}"), count)
+
+
+def zeros():
+    """All 0."""
+    return lambda key, shape: np.zeros(shape)
+
+
+def uniform(low, high):
+    """U(low, high)."""
+    return lambda key, shape: (
+        low + (high - low) * random_uniform(key, math.prod(shape)).reshape(shape)
+    )
+
+
+def orthogonal(gain=1.0):
+    """Orthonormal columns (or rows, the fewer) of the matrix that joins all axes but the last.
+
+    QR of a normal matrix, with the signs that make the factor unique (Saxe et al., 2014).
+    """
+
+    def values(key, shape):
+        rows, columns = math.prod(shape[:-1]), shape[-1]
+        tall = random_normal(key, rows * columns).reshape(max(rows, columns), min(rows, columns))
+        q, r = np.linalg.qr(tall)
+        q *= np.where(np.diag(r) < 0, -1.0, 1.0)
+        return gain * (q if rows >= columns else q.T).reshape(shape)
+
+    return values
+
+
+def glorot_uniform(fan_in, fan_out, gain=1.0):
+    """U(-a, a), a = gain sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio, 2010)."""
+    limit = gain * math.sqrt(6 / (fan_in + fan_out))
+    return uniform(-limit, limit)
+
+
+def unit_forget_bias():
+    """An LSTM's bias with 1 in the slice of the forget gate (gates i, f, c, o), 0 elsewhere."""
+
+    def values(key, shape):
+        bias = np.zeros(shape)
+        bias[shape[0] // 4 : shape[0] // 2] = 1.0
+        return bias
+
+    return values
+
+
+def initial_parameters(seed=SEED):
+    """Float64 values at the start: each tensor derives from (seed, path, shape) alone."""
+    table = [
+        ("embedding.embeddings", (4000, 64), uniform(low=-0.05, high=0.05)),
+        ("lstm.kernel", (64, 256), glorot_uniform(fan_in=64, fan_out=256)),
+        ("lstm.recurrent_kernel", (64, 256), orthogonal()),
+        ("lstm.bias", (256,), unit_forget_bias()),
+        ("probabilities.kernel", (64, 4), glorot_uniform(fan_in=64, fan_out=4)),
+        ("probabilities.bias", (4,), zeros()),
+    ]
+    return {path: draw(stream_key(seed, f"initial/{path}"), shape) for path, shape, draw in table}
+
+
+# Training ---------------------------------------------------------------------------------------
+# Where each kind of layer keeps the spec's parameters: name -> attribute.
+LAYOUTS = {
+    keras.layers.Embedding: {"embeddings": "embeddings"},
+    keras.layers.LSTM: {
+        "kernel": "cell.kernel",
+        "recurrent_kernel": "cell.recurrent_kernel",
+        "bias": "cell.bias",
+    },
+    keras.layers.Dense: {"kernel": "kernel", "bias": "bias"},
+}
+
+
+def check_names(wanted, given):
+    """Raises ValueError that lists every missing, unknown or wrongly shaped array."""
+    want = {name: np.shape(array) for name, array in wanted.items()}
+    have = {name: np.shape(array) for name, array in given.items()}
+    wrong = [name for name in want | have if want.get(name) != have.get(name)]
+    if wrong:
+        found = "; ".join(f"{n}: wanted {want.get(n)}, given {have.get(n)}" for n in wrong)
+        raise ValueError(f"arrays and their shapes do not match: {found}")
+
+
+def slices(arrays, batch_size):
+    """Consecutive batches of rows; one empty batch where there are none."""
+    count = len(next(iter(arrays.values())))
+    for start in range(0, max(count, 1), batch_size):
+        yield slice(start, min(start + batch_size, count))
+
+
+def rows_of(arrays, rows):
+    """Those rows of every array."""
+    return {name: array[rows] for name, array in arrays.items()}
+
+
+def means(totals):
+    """An epoch's means from its sums; reading them waits for the device."""
+    count = totals.pop("count", 1)
+    return {name: float(total) / count for name, total in totals.items()}
+
+
+def layers_of(layer, path=""):
+    """(path, layer) of a layer and all below it: the attributes that lead there.
+
+    An attribute whose name was taken has an underscore more than the spec's.
+    """
+    yield path, layer
+    if type(layer) in LAYOUTS:  # the layers inside of it are its own affair
+        return
+    for name, value in vars(layer).items():
+        listed = isinstance(value, list) and name != "_layers"  # Keras' own list of all layers
+        for index, each in enumerate(value if listed else [value]):
+            if isinstance(each, keras.Layer):
+                parts = [path, name.removesuffix("_"), str(index) if listed else ""]
+                yield from layers_of(each, ".".join(part for part in parts if part))
+
+
+def variables_of(model):
+    """{path: variable} of every parameter and running statistic of the spec."""
+    found = {
+        f"{path}.{name}": reduce(
+            lambda holder, part: getattr(holder, part, None), attribute.split("."), layer
+        )
+        for path, layer in layers_of(model)
+        for name, attribute in LAYOUTS.get(type(layer), {}).items()
+    }
+    return {path: variable for path, variable in found.items() if variable is not None}
+
+
+def build(seed=SEED, dtype=DTYPE, device=None):
+    """The network with the spec's initial parameters."""
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(dtype)
+    try:
+        with tf.device(device):
+            model = TextLstm()
+            symbols = {
+                n: keras.Input(batch_shape=s, dtype=type_of(n, dtype)) for n, s in INPUTS.items()
+            }
+            apply(model, symbols)  # which creates the variables
+    finally:
+        keras.config.set_dtype_policy(policy)
+    model.seed, model.device = seed, device
+    set_parameters(model, initial_parameters(seed))
+    return model
+
+
+def get_parameters(model):
+    """{path: array} of parameters and running statistics, in the spec's layout."""
+    return {path: each.value.numpy().copy() for path, each in variables_of(model).items()}
+
+
+def set_parameters(model, parameters):
+    """The inverse of get_parameters. Raises ValueError when names or shapes do not match."""
+    variables = variables_of(model)
+    check_names(variables, parameters)
+    for path, variable in variables.items():
+        variable.assign(parameters[path])
+
+
+def type_of(name, dtype):
+    """The type of an input or a target, in a model of precision ``dtype``."""
+    return "int64" if name in INTEGERS else dtype
+
+
+def to_tensors(model, arrays, names):
+    """The named arrays as tensors of the model's precision."""
+    return {n: tf.convert_to_tensor(np.asarray(arrays[n], type_of(n, model.dtype))) for n in names}
+
+
+@tf.function(autograph=False, reduce_retracing=True)
+def infer(model, inputs):
+    """The outputs in inference mode, compiled once per model."""
+    return to_outputs(apply(model, inputs))
+
+
+def predict(model, inputs, batch_size=None):
+    """{output: array} in inference mode."""
+    x = to_tensors(model, inputs, INPUTS)
+    with tf.device(model.device):
+        batches = [infer(model, rows_of(x, rows)) for rows in slices(x, batch_size or 2**62)]
+    return {name: np.concatenate([batch[name] for batch in batches]) for name in OUTPUTS}
+
+
+RECORD = None
+
+
+def record(layer, values):
+    """Keeps the named values of a forward pass while trace() runs; otherwise nothing."""
+    if RECORD is not None:
+        RECORD.append((layer, values))
+
+
+def trace(model, inputs, targets=None, training=False, step=0):
+    """{path: array} of every named value, in the spec's layout."""
+    global RECORD
+    RECORD = []
+    try:
+        with tf.device(model.device):
+            outputs = to_outputs(apply(model, to_tensors(model, inputs, INPUTS), step, training))
+        calls = RECORD
+    finally:
+        RECORD = None
+    paths = {id(layer): path for path, layer in layers_of(model)}
+    found = {
+        f"{paths[id(layer)]}.{name}".lstrip("."): value
+        for layer, values in calls
+        for name, value in values.items()
+    }
+    return {path: value.numpy().copy() for path, value in (found | outputs).items()}
+
+
+def loss_and_gradients(model, inputs, targets, sample_weights=None, step=0):
+    """The total loss in training mode, and {path: gradient} before clipping."""
+    trainer = Trainer(model)
+    x, y, *weights = trainer.batch(inputs, targets, sample_weights)
+    with tf.device(model.device):
+        loss, _, gradients = trainer.differentiate(x, y, step, *weights)
+    return float(loss), {
+        path: gradient.numpy().copy()
+        for path, gradient in zip(trainer.paths, gradients, strict=True)
+    }
+
+
+class Trainer:
+    """Trains a model. Epoch, order, masks and rate are functions of the number of steps done."""
+
+    def __init__(self, model, learning_rate=None):
+        self.model, self.rate, self.steps = model, learning_rate, 0
+        trained = {p: each.value for p, each in variables_of(model).items() if each.trainable}
+        self.paths, self.parameters = list(trained), list(trained.values())
+        self.optimizer = Optimizer(self.parameters)
+        self.signature = [
+            {n: tf.TensorSpec(shape, type_of(n, model.dtype)) for n, shape in shapes.items()}
+            for shapes in (INPUTS, TARGETS)
+        ]
+        scalars = len(self.optimizer.scalars(0, self.rate))
+        for shape, dtype in (((), "int64"), (scalars, model.dtype), (None, model.dtype)):
+            self.signature.append(tf.TensorSpec(shape, dtype))
+        self.graphs = {}
+
+    def compiled(self, function, *arguments):
+        """Calls a function as a graph, traced once for batches of every size and all steps."""
+        key = function.__name__, len(arguments)
+        with tf.device(self.model.device):
+            if key not in self.graphs:
+                traced = tf.function(function, autograph=False)
+                self.graphs[key] = traced.get_concrete_function(*self.signature[: len(arguments)])
+            return self.graphs[key](*arguments)
+
+    def batch(self, inputs, targets, sample_weights=None):
+        """A batch of arrays as tensors: inputs, targets and, where there are any, weights."""
+        x, y = to_tensors(self.model, inputs, INPUTS), to_tensors(self.model, targets, TARGETS)
+        if sample_weights is None:
+            return [x, y]
+        return [x, y, tf.convert_to_tensor(np.asarray(sample_weights, self.model.dtype))]
+
+    def differentiate(self, inputs, targets, step, weights=None):
+        """(loss, what the model returned, gradients) of a batch in training mode."""
+        with tf.GradientTape() as tape:
+            raw = apply(self.model, inputs, step, training=True)
+            loss = total_loss(self.model, raw, targets, weights)
+        gradients = tape.gradient(loss, self.parameters, unconnected_gradients="zero")
+        # Slices of an embedding's rows become its gradient: a repeated row counts with its sum.
+        return loss, raw, [tf.convert_to_tensor(gradient) for gradient in gradients]
+
+    def update(self, inputs, targets, step, scalars, *weights):
+        """One step on a batch: its loss, and the sums for its epoch."""
+        loss, raw, gradients = self.differentiate(inputs, targets, step, *weights)
+        gradients = clip_gradients(gradients)
+        self.optimizer.update(gradients, tuple(tf.unstack(scalars)))
+        return loss, batch_sums(loss, raw, targets)
+
+    def score(self, inputs, targets):
+        """The sums of a batch in inference mode."""
+        raw = apply(self.model, inputs)
+        return batch_sums(total_loss(self.model, raw, targets), raw, targets)
+
+    def advance(self, batch):
+        """One step on a batch of tensors: what update() gives."""
+        # Rates and bias corrections come from the host, in double precision.
+        scalars = tf.constant(self.optimizer.scalars(self.steps, self.rate), self.model.dtype)
+        x, y, *weights = batch
+        found = self.compiled(
+            self.update, x, y, tf.constant(self.steps, tf.int64), scalars, *weights
+        )
+        self.steps += 1
+        return found
+
+    def step(self, inputs, targets, sample_weights=None):
+        """One optimizer step on a batch; its loss, still on the device."""
+        return self.advance(self.batch(inputs, targets, sample_weights))[0]
+
+    def fit(
+        self,
+        inputs,
+        targets,
+        validation=None,
+        epochs=EPOCHS,
+        batch_size=BATCH_SIZE,
+        on_step=None,
+        on_epoch=None,
+    ):
+        """Trains until ``epochs`` epochs are done since step 0; the history by metric."""
+        x, y = self.batch(inputs, targets)
+        count = len(next(iter(x.values())))
+        per_epoch = -(-count // batch_size)
+        history = {}
+        for epoch in range(self.steps // per_epoch, epochs):
+            order = batch_order(self.model.seed, epoch, count)
+            totals = {}
+            for start in range(self.steps % per_epoch * batch_size, count, batch_size):
+                rows = order[start : start + batch_size]
+                loss, sums = self.advance([gather(x, rows), gather(y, rows)])
+                add_batch(totals, sums, len(rows))
+                if on_step is not None:
+                    on_step(step=self.steps - 1, epoch=epoch, loss=loss)
+            logs = means(totals)
+            if validation is not None:
+                scores = self.evaluate(*validation, batch_size=batch_size)
+                logs |= {f"val_{name}": value for name, value in scores.items()}
+            for name, value in logs.items():
+                history.setdefault(name, []).append(value)
+            if on_epoch is not None:
+                on_epoch(epoch=epoch, logs=logs)
+        return history
+
+    def evaluate(self, inputs, targets, batch_size=BATCH_SIZE):
+        """{metric: value} in inference mode; the loss includes penalties."""
+        x, y = self.batch(inputs, targets)
+        totals = {}
+        for rows in slices(x, batch_size):
+            sums = self.compiled(self.score, rows_of(x, rows), rows_of(y, rows))
+            add_batch(totals, sums, rows.stop - rows.start)
+        return means(totals)
+
+    def slots(self):
+        """{name: variable} of what the optimizer keeps for each parameter."""
+        return {
+            f"{Optimizer.kind}.{slot}/{path}": variable
+            for slot, variables in self.optimizer.slots.items()
+            for path, variable in zip(self.paths, variables, strict=True)
+        }
+
+    def state(self):
+        """The optimizer's slots in the spec's layout, and the step: flat and neutral."""
+        slots = {name: variable.numpy().copy() for name, variable in self.slots().items()}
+        return {"step": np.array(self.steps), **slots}
+
+    def load_state(self, state):
+        """Continues from a state(), whichever backend wrote it."""
+        check_names(self.state(), state)
+        self.steps = int(state["step"])
+        for name, variable in self.slots().items():
+            variable.assign(state[name])
+
+
+def gather(tensors, rows):
+    """Those rows of every tensor."""
+    return {name: tf.gather(tensor, rows) for name, tensor in tensors.items()}
+
+
+def batch_sums(loss, raw, targets):
+    """A batch's loss and metrics, times its size."""
+    values = {"loss": loss, **metric_values(raw, targets)}
+    size = tf.cast(tf.shape(next(iter(targets.values())))[0], loss.dtype)
+    return {name: size * tf.reduce_mean(value) for name, value in values.items()}
+
+
+def add_batch(totals, sums, size):
+    """Adds a batch of ``size`` rows to the sums of its epoch."""
+    for name, value in {**sums, "count": size}.items():
+        totals[name] = totals.get(name, 0.0) + value
+
+
+# Command line -----------------------------------------------------------------------------------
+def save(model, path):
+    """Writes parameters and statistics as safetensors, which every backend's load() reads."""
+    from safetensors.numpy import save_file
+
+    save_file(get_parameters(model), path, {"spec": NAME})
+
+
+def load(path, device=None):
+    """The model whose parameters were saved at ``path``, in their precision."""
+    from safetensors.numpy import load_file
+
+    parameters = load_file(path)
+    model = build(dtype=next(iter(parameters.values())).dtype.name, device=device)
+    set_parameters(model, parameters)
+    return model
+
+
+def main():
+    """The command line: train, evaluate or predict with prepared arrays named part/name."""
+    parser = argparse.ArgumentParser(description=NAME)
+    parser.add_argument("action", choices=("train", "evaluate", "predict"))
+    parser.add_argument("data", help="npz with train/..., validation/..., test/...")
+    parser.add_argument("--epochs", type=int, default=EPOCHS)
+    parser.add_argument("--weights", help="safetensors to start from")
+    parser.add_argument("--out", help="where to write the weights or predictions")
+    options = parser.parse_args()
+    arrays = np.load(options.data)
+    model = load(options.weights) if options.weights else build()
+    trainer = Trainer(model)
+
+    def part(name, *groups):
+        return [{n: arrays[f"{name}/{n}"] for n in names} for names in groups]
+
+    if options.action == "train":
+        data = part("train", INPUTS, TARGETS)
+        trainer.fit(*data, epochs=options.epochs, on_epoch=lambda **epoch: print(epoch))
+        save(model, options.out or f"{NAME}.safetensors")
+    if options.action == "predict":
+        outputs = predict(model, *part("test", INPUTS), BATCH_SIZE)
+        np.savez(options.out or "predictions.npz", **outputs)
+    else:
+        print("test:", trainer.evaluate(*part("test", INPUTS, TARGETS)))
+
+
+if __name__ == "__main__":
+    main()
