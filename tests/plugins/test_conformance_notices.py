@@ -37,12 +37,12 @@ BREAKS = {
     "lenient": (
         "refuses_wrong_parameters",
         "\ndef set_parameters(model, parameters):\n    pass\n",
-        "raises no ValueError",
-    ),
-    "terse": (
-        "refuses_wrong_parameters",
-        "\ndef check_names(wanted, given):\n    raise ValueError('no')\n",
         "does not name no.such",
+    ),
+    "other error": (
+        "refuses_wrong_parameters",
+        "\ndef check_names(wanted, given):\n    raise KeyError('no')\n",
+        "raises no ValueError",
     ),
     "outputs": (
         "predicts_alike",

@@ -7,6 +7,12 @@ import pytest
 from specc.compiler import compile_spec
 from specc.diagnostics import SpecError
 from specc.testing.backend_tests import BackendTests
+from specc.testing.conformance import (
+    continues_a_state,
+    differentiates_alike,
+    traces_alike,
+    trains_alike,
+)
 
 EXAMPLES = Path(__file__).parents[3]
 
@@ -26,6 +32,7 @@ class TestEverything(Conformance):
     """Blocks, a repeat, running statistics, dropout, a penalty, decay of some, and clipping."""
 
     specs = (Path(__file__).with_name("residual.yaml"),)
+    checks = (traces_alike, differentiates_alike, continues_a_state, trains_alike)
 
 
 def test_the_file_is_jax_as_people_write_it():
