@@ -10,6 +10,7 @@ from specc.ops.base import Op
 FAMILIES = (
     "activations",
     "arithmetic",
+    "attention",
     "batch_normalization",
     "convolution",
     "dense",

@@ -48,15 +48,17 @@ def indifferent(program: Program) -> tuple[str, ...]:
                 inner = sinks(node.outputs[0], axis)
             elif node.op in _GLOBAL:
                 inner = sinks(node.outputs[0], 1)
+            elif axis == 2 and _is_key(node, value):
+                inner = []
             if inner is None:
                 return None
             found += inner
-        return None if id(value) in kept else found or None
+        return None if id(value) in kept or not readers[id(value)] else found
 
     absorbed: dict[str, list[Node] | None] = {}
     own: list[str] = []
     for node in graph.nodes:
-        own += [f"{node.layer}.{name}" for name in _OWN.get(node.op, ()) if node.parameter(name)]
+        own += [f"{node.layer}.{name}" for name in _OWN.get(node.op, ()) if _free(node, name)]
         if node.op in _BIASED and _free(node):
             before = absorbed.get(node.layer, [])
             after = sinks(node.outputs[0], _channels(node))
@@ -65,7 +67,7 @@ def indifferent(program: Program) -> tuple[str, ...]:
     names = [
         name
         for layer, norms in absorbed.items()
-        if norms
+        if norms is not None
         for name in (f"{layer}.bias", *(f"{norm.layer}.moving_mean" for norm in norms))
     ]
     return tuple(dict.fromkeys(own + names))
@@ -76,13 +78,20 @@ def _subtracts_mean(node: Node) -> bool:
     return node.op == "batch_norm" and (node["trainable"] or not node["freeze_statistics"])
 
 
+def _is_key(node: Node, value: Value) -> bool:
+    """Whether attention takes ``value`` as its key and as nothing else: a shift of all keys alike
+    adds the same to all scores of a query."""
+    others = (each for place, each in enumerate(node.inputs) if place != 2)
+    return node.op == "multi_head_attention" and all(each is not value for each in others)
+
+
 def _channels(node: Node) -> int:
     """The axis along which the bias lies."""
     first = node.attributes.get("layout") == "channels_first"
     return 1 if first else node.outputs[0].type.rank - 1
 
 
-def _free(node: Node) -> bool:
+def _free(node: Node, name: str = "bias") -> bool:
     """Whether the layer has a bias that nothing but the loss pulls at."""
-    bias = node.parameter("bias")
+    bias = node.parameter(name)
     return bias is not None and bias.trainable and not (bias.l1 or bias.l2)

@@ -101,3 +101,28 @@ def test_paths_inside_blocks_are_whole(found):
         "[{name: d, dense: {units: 4}}, {name: n, batch_norm: {}}]}}\n"
     )
     assert found(layers) == ("r.0.d.bias", "r.0.n.moving_mean", "r.1.d.bias", "r.1.n.moving_mean")
+
+
+ATTENTION = """\
+  - {{name: q, dense: {{units: 4}}}}
+  - {{name: k, dense: {{units: 4}}, from: x}}
+  - name: a
+    multi_head_attention: {{num_heads: 2{options}}}
+    from: {{query: q, value: {value}, key: k}}
+  - flatten
+"""
+
+
+def test_a_shift_of_all_keys(found):
+    layers = ATTENTION.format(options="", value="q")
+    assert set(found(layers, "[5, 4]")) == {"a.key.bias", "k.bias"}
+
+
+def test_keys_that_are_values_too_are_felt(found):
+    layers = ATTENTION.format(options="", value="k")
+    assert found(layers, "[5, 4]") == ("a.key.bias",)
+
+
+def test_a_penalty_pulls_at_the_bias_of_the_keys(found):
+    layers = ATTENTION.format(options=", bias_regularizer: {l2: {l2: 0.1}}", value="k")
+    assert found(layers, "[5, 4]") == ()
