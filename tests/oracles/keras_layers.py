@@ -56,6 +56,7 @@ LAYERS: dict[str, Any] = {
     "lstm": layers.LSTM,
     "max_pool1d": layers.MaxPooling1D,
     "max_pool2d": layers.MaxPooling2D,
+    "multi_head_attention": layers.MultiHeadAttention,
     "multiply": layers.Multiply,
     "permute": layers.Permute,
     "relu": layers.ReLU,
@@ -75,6 +76,7 @@ LOSSES = {
     "mean_squared_error": losses.MeanSquaredError,
     "sparse_categorical_crossentropy": losses.SparseCategoricalCrossentropy,
 }
+ATTENTION = ("query", "key", "value", "output")
 RENAMED = {"dilation": "dilation_rate"}
 
 
@@ -96,6 +98,9 @@ def weights(layer: Any) -> dict[str, Any]:
     if isinstance(layer, layers.Bidirectional):
         backward = {f"backward.{v.name}": v for v in layer.backward_layer.weights}
         return {v.name: v for v in layer.forward_layer.weights} | backward
+    if isinstance(layer, layers.MultiHeadAttention):
+        parts = {name: getattr(layer, f"_{name}_dense") for name in ATTENTION}
+        return {f"{name}.{v.name}": v for name, part in parts.items() for v in part.weights}
     return {v.name: v for v in layer.weights}
 
 
@@ -109,7 +114,11 @@ class Network:
             for name, array in use.parameters.items()
             if name.startswith("probe") and name.endswith(".kernel")
         }
-        self.layer = make(use.kind, dict(use.attributes)) if not use.loss else None
+        attributes = dict(use.attributes)
+        if use.kind == "multi_head_attention":
+            attributes.pop("causal", None)
+            attributes.setdefault("key_dim", use.types[0][-1] // attributes["num_heads"])
+        self.layer = make(use.kind, attributes) if not use.loss else None
 
     def __call__(self, training: bool) -> list[Any]:
         wires = []
@@ -141,7 +150,18 @@ class Network:
                 keras.src.backend.set_keras_mask(first, others[0])
             extra = {"training": training} if self.use.kind == "batch_norm" else {}
             return self.layer(first, **extra)
+        if self.use.kind == "multi_head_attention":
+            return self._attend(*wires)
         return self.layer(wires if others else first)
+
+    def _attend(self, query: Any, value: Any, key: Any, mask: Any) -> Any:
+        # Keras rounds this factor to float32 where it stays a Python float.
+        self.layer._inverse_sqrt_key_dim = tf.constant(self.layer._key_dim**-0.5, tf.float64)
+        if mask is not None and len(mask.shape) == 2:
+            mask = mask[:, None]
+        causal = bool(self.use.attributes.get("causal"))
+        value = query if value is None else value
+        return self.layer(query, value, key, attention_mask=mask, use_causal_mask=causal)
 
     def weights(self) -> dict[str, Any]:
         found = {

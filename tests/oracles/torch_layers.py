@@ -138,6 +138,21 @@ def recurrent_tensors(p: Tensors, prefix: str, suffix: str, kind: type[nn.RNNBas
     }
 
 
+def attention(x: Tensor, p: Tensors, num_heads: int, causal: bool = False) -> Tensor:
+    features, steps = x.shape[-1], x.shape[1]
+    module = nn.MultiheadAttention(features, num_heads, batch_first=True)
+    packed = ("query", "key", "value")
+    tensors = {
+        "in_proj_weight": torch.cat([p[f"{n}.kernel"].reshape(features, -1) for n in packed], 1).T,
+        "in_proj_bias": torch.cat([p[f"{n}.bias"].flatten() for n in packed]),
+        "out_proj.weight": p["output.kernel"].reshape(-1, features).T,
+        "out_proj.bias": p["output.bias"],
+    }
+    blocked = torch.ones(steps, steps, dtype=bool).triu(1) if causal else None
+    options = {"need_weights": False, "attn_mask": blocked}
+    return functional_call(module.double(), tensors, (x, x, x), options)[0]
+
+
 LAYERS: dict[str, Callable[..., Any]] = {
     "add": lambda x, p, *others: sum(others, x),
     "average": lambda x, p, *others: torch.stack([x, *others]).mean(0),
@@ -164,6 +179,7 @@ LAYERS: dict[str, Callable[..., Any]] = {
     "lstm": recurrent(nn.LSTM),
     "max_pool1d": pool(nn.MaxPool1d),
     "max_pool2d": pool(nn.MaxPool2d),
+    "multi_head_attention": attention,
     "multiply": lambda x, p, other: x * other,
     "permute": lambda x, p, dims: x.permute(0, *dims),
     "relu": lambda x, p: nn.ReLU()(x),
