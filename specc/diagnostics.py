@@ -64,19 +64,20 @@ CODES: dict[str, str] = {
     "E0414": "a wrong number of output names",
     "E0415": "an unknown block",
     "E0416": "an unknown parameter of a block",
-    "E0417": "a parameter of a block without a value",
+    "E0417": "a parameter without a value",
     "E0418": "a repeat without a body",
     "E0419": "a repeat without a number of times",
     "E0420": "a repeat whose outputs cannot feed its inputs",
     "E0421": "a block that uses itself",
-    "E0422": "a spec without layers",
-    "E0423": "a spec without inputs",
+    "E0422": "a spec or block without layers",
+    "E0423": "a spec or block without inputs",
     "E0424": "an unknown section",
     "E0425": "a spec of no known version",
     "E0426": "a section that is not a mapping",
     "E0427": "an input without a shape",
     "E0428": "a size that is no size",
     "E0429": "a block that gives nothing",
+    "E0430": "blocks and repeats without measure",
     # Attributes
     "E0501": "an unknown attribute",
     "E0502": "an attribute without a value",
@@ -88,12 +89,14 @@ CODES: dict[str, str] = {
     "E0602": "integers where numbers are needed, or the reverse",
     "E0603": "a target whose shape does not fit the prediction",
     "E0604": "a shared layer whose inputs need other parameters",
+    "E0605": "a tensor that no machine can hold",
     # Training
     "E0701": "an unknown key of training",
     "E0702": "training without a loss",
     "E0703": "a loss that does not say what it compares",
     "E0704": "an unknown loss",
     "E0705": "a metric that fits no output and target",
+    "E0706": "training without anything to train",
     # Data
     "E0801": "a data section that is not well formed",
     "E0802": "a data file that cannot be opened",
@@ -124,6 +127,7 @@ CODES: dict[str, str] = {
     "E1009": "an unknown operation",
     # Warnings
     "W1001": "a value that nothing uses",
+    "W1002": "a loss of values that are no probabilities, or no logits",
     # specc itself
     "E9999": "a mistake in specc itself",
 }

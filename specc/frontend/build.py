@@ -5,16 +5,24 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from specc.diagnostics import Diagnostic, Span, SpecError, did_you_mean, nearest
+from specc.diagnostics import Diagnostic, Note, Span, SpecError, did_you_mean, nearest
 from specc.frontend.configure import Reporter, plain
-from specc.frontend.layers import GraphBuilder, Scope
+from specc.frontend.declarations import (
+    EXAMPLES,
+    check_blocks,
+    check_name,
+    check_parameter,
+    entries_of,
+    warn_of_unused_parameters,
+)
+from specc.frontend.layers import MAX_ELEMENTS, GraphBuilder, Scope
 from specc.frontend.training import KEYS as TRAINING_KEYS
 from specc.frontend.training import TrainingBuilder
 from specc.frontend.tree import Mapping, Scalar, Sequence, Tree
 from specc.ir.dims import BATCH, Dim, symbol
 from specc.ir.graph import Graph, Program, Training, Value
 from specc.ir.types import DTYPES, TensorType
-from specc.ops.attributes import Attribute, AttributeProblem, Choice, Integer
+from specc.ops.attributes import Attribute, AttributeProblem, Choice, Integer, show
 
 SECTIONS = {
     "specc": "the version of the language, 1",
@@ -33,12 +41,6 @@ SECTIONS = {
     "outputs": "what the network gives",
     "training": "loss, optimizer, metrics, epochs",
     "data": "where examples come from",
-}
-_EXAMPLES = {
-    "parameters": "parameters: {width: 64}",
-    "inputs": "inputs: {image: {shape: [28, 28, 1]}}",
-    "targets": "targets: {label: {shape: [], dtype: int}}",
-    "blocks": "blocks: {tower: {inputs: [x], layers: [{dense: 32}]}}",
 }
 _SETTINGS = (
     Attribute("conventions", Choice(("keras", "pytorch")), "keras"),
@@ -74,24 +76,23 @@ class ProgramBuilder:
         self._parameters()
         self._read_settings()
         conventions = self.settings["conventions"]
-        blocks = self._blocks()
+        blocks = check_blocks(self.tree, self.reporter)
         self.graphs = GraphBuilder(self.reporter, conventions, self.settings["layout"], blocks)
         scope = Scope(self.environment)
         inputs = self._declared("inputs", scope)
         scope.previous = self._first(scope)
         target_scope = Scope(self.environment)
         targets = self._declared("targets", target_scope)
+        self._distinct(inputs, targets)
+        entries_of(self.tree, "shared", self.reporter)
         self.graphs.declarations(self.tree.get("shared"), scope)
-        if self.tree.get("layers") is None and not self.reporter.failed:
-            self.reporter.error(
-                "E0422", "the spec has no layers", self.tree.span, "add a list 'layers:'"
-            )
+        self._has_layers(scope)
         self.graphs.layers(self.tree.get("layers"), scope)
         outputs = self._outputs(scope)
         builder = TrainingBuilder(self.graphs, self.environment, scope, target_scope, outputs)
         training = builder.build(self.tree.get("training"))
         self.data = self._data(inputs, targets)
-        self._unused(scope, target_scope, blocks)
+        self._unused(scope, target_scope)
         known = {name: value for name, value in outputs.items() if value is not None}
         if self.reporter.failed or len(known) < len(outputs):
             return None
@@ -140,9 +141,11 @@ class ProgramBuilder:
     def _first(self, scope: Scope) -> tuple[Value | None, ...]:
         """What the first layer takes: the only input, which is None if it is wrong."""
         tree = self.tree.get("inputs")
-        if tree is None:
-            message = "the spec has no inputs"
-            self.reporter.error("E0423", message, self.tree.span, f"e.g. {_EXAMPLES['inputs']}")
+        if tree is None or (isinstance(tree, Mapping) and not tree.entries):
+            help_ = f"e.g. {self._example('inputs', 'input image: float[28, 28, 1]')}"
+            place = self.tree.span if tree is None else tree.span
+            self.reporter.error("E0423", "the spec has no inputs", place, help_)
+            return (None,)
         if not isinstance(tree, Mapping):
             return (None,)
         return tuple(scope.values.values()) if len(tree.entries) == 1 else ()
@@ -159,20 +162,13 @@ class ProgramBuilder:
                 message = f"a spec has no section '{key.value}'"
                 self.reporter.error("E0424", message, key.span, help_)
         version = self.tree.get("specc")
+        start = "spec 1 NAME" if self._in_language else "specc: 1"
         if version is None:
-            self.reporter.error(
-                "E0425",
-                "this is not a spec: it does not start with 'specc: 1'",
-                self.tree.span,
-                "add specc: 1",
-            )
-        elif not isinstance(version, Scalar) or version.value != 1:
-            self.reporter.error(
-                "E0425",
-                "this version of specc reads specs of version 1",
-                version.span,
-                "write specc: 1",
-            )
+            message = f"this is not a spec: it does not start with '{start}'"
+            self.reporter.error("E0425", message, self.tree.span, f"add {start}")
+        elif not isinstance(version, Scalar) or version.value is True or version.value != 1:
+            message = "this version of specc reads specs of version 1"
+            self.reporter.error("E0425", message, version.span, f"write {start}")
         name = self.tree.get("name")
         if name is not None and not (
             isinstance(name, Scalar)
@@ -184,21 +180,45 @@ class ProgramBuilder:
                 "E0403",
                 "the name of a network is letters, digits and underscores, starting with a letter",
                 name.span,
+                "e.g. name: digits_cnn",
             )
 
+    @property
+    def _in_language(self) -> bool:
+        return self.tree.span.source.name.endswith(".specc")
+
+    def _example(self, section: str, statement: str) -> str:
+        return statement if self._in_language else EXAMPLES[section]
+
     def _mapping(self, key: str) -> tuple[tuple[Scalar, Tree], ...]:
-        tree = self.tree.get(key)
-        if tree is None:
-            return ()
-        if not isinstance(tree, Mapping):
-            message = f"{key} is a mapping, one entry for each name"
-            self.reporter.error("E0426", message, tree.span, f"e.g. {_EXAMPLES[key]}")
-            return ()
-        return tree.entries
+        return entries_of(self.tree, key, self.reporter)
+
+    def _has_layers(self, scope: Scope) -> None:
+        tree = self.tree.get("layers")
+        if tree is None or (isinstance(tree, Sequence) and not tree.items):
+            help_ = f"e.g. {self._example('layers', 'y = x | dense(32)')}"
+            place = self.tree.span if tree is None else tree.span
+            self.reporter.error("E0422", "the spec has no layers", place, help_)
+            scope.incomplete = True
+
+    def _distinct(self, inputs: list[Value], targets: list[Value]) -> None:
+        """Inputs and targets share the names of a data file, so no two are called the same."""
+        given = {value.name: value for value in inputs}
+        for target in targets:
+            if target.name in given:
+                notes = (Note(f"the input '{target.name}'", given[target.name].span),)
+                message = f"the name '{target.name}' is that of an input already"
+                help_ = "choose another name; both may be fed by the same array of the data"
+                self.reporter.error("E0404", message, target.span, help_, notes)
 
     def _parameters(self) -> None:
         for key, tree in self._mapping("parameters"):
             try:
+                check_parameter(key, self.reporter)
+                if isinstance(tree, Scalar) and tree.value is None:
+                    message = f"the parameter '{key.value}' has no value"
+                    self.reporter.error("E0417", message, key.span, f"e.g. {key.value}: 64")
+                    raise SpecError(())
                 self.environment[str(key.value)] = plain(tree, self.environment)
             except SpecError as error:
                 self.reporter.extend(error)
@@ -225,30 +245,12 @@ class ProgramBuilder:
             if attribute.name == "conventions":
                 conventions = value
 
-    def _blocks(self) -> dict[str, Mapping]:
-        blocks: dict[str, Mapping] = {}
-        for key, tree in self._mapping("blocks"):
-            if isinstance(tree, Mapping):
-                blocks[str(key.value)] = tree
-                choices = ("parameters", "inputs", "layers", "outputs", "shared")
-                for inner, _ in tree.entries:
-                    if inner.value not in choices:
-                        self.reporter.error(
-                            "E0501",
-                            f"a block has no attribute '{inner.value}'",
-                            inner.span,
-                            did_you_mean(str(inner.value), choices),
-                        )
-            else:
-                help_ = f"e.g. {_EXAMPLES['blocks']}"
-                self.reporter.error("E0426", "a block is a mapping with layers", tree.span, help_)
-        return blocks
-
     def _declared(self, section: str, scope: Scope) -> list[Value]:
         values = []
+        scope.incomplete = isinstance(self.tree.get(section), Scalar | Sequence)
         for key, tree in self._mapping(section):
             try:
-                self.graphs.check_name(str(key.value), key.span)
+                check_name(str(key.value), key.span, self.reporter)
                 kind = self._type(tree, "a target" if section == "targets" else "an input")
             except SpecError as error:
                 self.reporter.extend(error)
@@ -270,10 +272,10 @@ class ProgramBuilder:
                     "E0501", f"{what} has no attribute '{key.value}'", key.span, help_
                 )
         name = plain(dtype, self.environment) if dtype is not None else "float"
-        if name not in DTYPES:
+        if not isinstance(name, str) or name not in DTYPES:
             assert dtype is not None
             self.reporter.error(
-                "E0503", f"'{name}' is not a type", dtype.span, did_you_mean(str(name), DTYPES)
+                "E0503", f"{show(name)} is not a type", dtype.span, did_you_mean(str(name), DTYPES)
             )
             raise SpecError(())
         if not isinstance(shape, Sequence):
@@ -282,19 +284,25 @@ class ProgramBuilder:
                 "E0427",
                 f"{what} needs a shape, a list without the batch",
                 place,
-                f"e.g. {_EXAMPLES['inputs' if what == 'an input' else 'targets']}",
+                f"e.g. {EXAMPLES['inputs' if what == 'an input' else 'targets']}",
             )
             raise SpecError(())
         return TensorType(str(name), (BATCH, *(self._dim(each) for each in shape.items)))
 
     def _dim(self, tree: Tree) -> Dim:
         if isinstance(tree, Scalar) and isinstance(tree.value, str) and tree.value.isidentifier():
+            if symbol(tree.value) == BATCH:
+                message = "the batch is no part of a shape: it is implied"
+                self.reporter.error("E0428", message, tree.span, f"remove {tree.value}")
+                raise SpecError(())
             return symbol(tree.value)
         value = plain(tree, self.environment)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            self.reporter.error(
-                "E0428", f"{value!r} is not a size: a positive integer or a name", tree.span
-            )
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= MAX_ELEMENTS:
+            message = f"{show(value)} is not a size: a positive integer or a name"
+            help_ = "e.g. 28, or T for a size that differs between batches"
+            if isinstance(value, int) and value > MAX_ELEMENTS:
+                message, help_ = f"{value} is too large for a size", ""
+            self.reporter.error("E0428", message, tree.span, help_)
             raise SpecError(())
         return value
 
@@ -309,10 +317,16 @@ class ProgramBuilder:
             scope.used.add(value.name)
             return {value.name: value}
         found: dict[str, Value | None] = {}
+        if isinstance(tree, Sequence) and not tree.items:
+            message = "a network has at least one output"
+            self.reporter.error("E0406", message, tree.span, "name one: outputs: [y]")
         for each in tree.items if isinstance(tree, Sequence) else (tree,):
             try:
                 value = self.graphs.value(each, scope)
                 assert isinstance(each, Scalar)
+                if str(each.value) in found:
+                    message = f"the output '{each.value}' is given twice"
+                    self.reporter.error("E0404", message, each.span, "remove one")
                 found[str(each.value)] = value
             except SpecError as error:
                 self.reporter.extend(error)
@@ -338,9 +352,10 @@ class ProgramBuilder:
             self.reporter.extend(error)
             return None
 
-    def _unused(self, scope: Scope, targets: Scope, blocks: dict[str, Mapping]) -> None:
+    def _unused(self, scope: Scope, targets: Scope) -> None:
         if self.reporter.failed:
             return
+        warn_of_unused_parameters(self.tree, self.reporter)
         self.graphs.check_unused(scope, {key for key, _ in self._names("inputs")})
         for name, value in targets.values.items():
             if name not in targets.used and value is not None:

@@ -31,8 +31,8 @@ class Reporter:
     ) -> None:
         self._add(Diagnostic(code, message, span, (*notes, *self.uses), help_))
 
-    def warning(self, code: str, message: str, span: Span | None) -> None:
-        self._add(Diagnostic(code, message, span, tuple(self.uses), severity="warning"))
+    def warning(self, code: str, message: str, span: Span | None, help_: str = "") -> None:
+        self._add(Diagnostic(code, message, span, tuple(self.uses), help_, severity="warning"))
 
     def extend(self, error: SpecError) -> None:
         for diagnostic in error.diagnostics:
@@ -124,9 +124,10 @@ class Configurator:
             if attribute.name in written:
                 continue
             if attribute.required:
+                doc = f": {_lowered(attribute.doc)}" if attribute.doc else ""
                 self.reporter.error(
                     "E0502",
-                    f"{what} needs '{attribute.name}': {_lowered(attribute.doc)}",
+                    f"{what} needs '{attribute.name}'{doc}",
                     place,
                     f"add {attribute.name}, {attribute.kind.wants()}",
                 )
@@ -138,28 +139,29 @@ class Configurator:
     def reference(self, tree: Tree, kind: Reference, environment: Environment) -> Configured | None:
         """A choice from a registry: ``adam``, ``{adam: {learning_rate: 0.1}}``. None when wrong."""
         registry = kind.registry()
-        if isinstance(tree, Scalar):
-            name, inner = plain(tree, environment), None
-            place = tree.span
-        elif isinstance(tree, Mapping) and len(tree.entries) == 1:
-            (key, inner) = tree.entries[0]
-            name, place = key.value, key.span
-        else:
-            self.reporter.error("E0504", f"this is not {kind.wants()}", tree.span)
-            return None
         names = {
             **{k: k for k in registry},
             **{a: k for k, c in registry.items() for a in getattr(c, "aliases", ())},
         }
+        name, inner, place = None, None, tree.span
+        if isinstance(tree, Scalar):
+            name = plain(tree, environment)
+        elif isinstance(tree, Mapping) and len(tree.entries) == 1:
+            (key, inner) = tree.entries[0]
+            name, place = key.value, key.span
+        if not isinstance(name, str):
+            help_ = did_you_mean("", registry) or f"e.g. {next(iter(registry))}"
+            self.reporter.error("E0504", f"this is not {kind.wants()}", tree.span, help_)
+            return None
         if name not in names:
             self.reporter.error(
                 "E0505",
                 f"there is no {kind.what.split()[-1]} '{name}'",
                 place,
-                did_you_mean(str(name), names),
+                did_you_mean(name, names),
             )
             return None
-        chosen = registry[names[str(name)]]
+        chosen = registry[names[name]]
         values = self.attributes(
             chosen.attributes,
             inner,
@@ -171,7 +173,7 @@ class Configurator:
         if values is None or not self._fits(chosen, values, place):
             return None
         complete = getattr(chosen, "complete", None)
-        return Configured(names[str(name)], complete(values) if complete else values, place)
+        return Configured(names[name], complete(values) if complete else values, place)
 
     def _fits(self, row: Any, values: dict[str, Any], place: Span) -> bool:
         """Whether attributes, each valid by itself, fit together; the row's ``check`` knows."""

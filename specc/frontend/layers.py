@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from specc.diagnostics import Note, Span, SpecError, did_you_mean, nearest
 from specc.frontend.configure import Configurator, Environment, Reporter, plain
+from specc.frontend.declarations import check_body, check_name, check_parameter, input_names
 from specc.frontend.tree import Mapping, Scalar, Sequence, Tree
 from specc.ir.graph import Configured, Graph, Node, Parameter, Value
 from specc.ir.types import TensorType
+from specc.ops.activations import ACTIVATIONS
+from specc.ops.attributes import AttributeProblem
 from specc.ops.base import Op, OpProblem, Port, Site
 from specc.ops.options import ACTIVATION
 from specc.ops.registry import find, visible
 
-MAX_REPEAT = 10_000
+MAX_LAYERS = 10_000
+"""As many layers as a network has at most, those of its blocks and repeats counted each time."""
+MAX_ELEMENTS = 2**40
+"""As many numbers as a parameter, or a value for one sample, has at most."""
 _RESERVED = ("name", "from", "outputs")
 _SPECIAL = ("use", "repeat", "layer")
 
@@ -32,6 +39,12 @@ class Scope:
     counts: dict[str, int] = field(default_factory=dict)
     layers: dict[str, SharedLayer] = field(default_factory=dict)
     nodes: list[Node] = field(default_factory=list)
+    # The names of layers that are still to come, for those who take them too early.
+    later: dict[str, Span] = field(default_factory=dict)
+    # Whether a section that defines names is wrong: then no name is reported as unknown.
+    incomplete: bool = False
+    # Shared layers whose declaration is wrong.
+    broken: set[str] = field(default_factory=set)
 
 
 @dataclass
@@ -74,7 +87,7 @@ class GraphBuilder:
     """Builds graphs. ``masks`` (keras) maps the id of a value to the mask of its padded steps."""
 
     def __init__(
-        self, reporter: Reporter, conventions: str, layout: str, blocks: dict[str, Mapping]
+        self, reporter: Reporter, conventions: str, layout: str, blocks: dict[str, Mapping | None]
     ) -> None:
         self.reporter = reporter
         self.conventions, self.layout, self.blocks = conventions, layout, blocks
@@ -83,6 +96,8 @@ class GraphBuilder:
         self.used_blocks: set[str] = set()
         self._graphs: dict[Any, Graph | None] = {}
         self._active: list[str] = []
+        self._sizes: dict[int, int] = {}  # id of a graph -> how many layers it has
+        self._built = 0
         self._keep: list[Value] = []  # ids in ``masks`` stay valid as long as their values live
 
     # Layers
@@ -92,12 +107,20 @@ class GraphBuilder:
         if tree is None:
             return
         if not isinstance(tree, Sequence):
-            self.reporter.error("E0401", "layers is a list, each item one layer", tree.span)
+            help_ = "e.g. layers: [{dense: 32}]"
+            self.reporter.error("E0401", "layers is a list, each item one layer", tree.span, help_)
+            scope.incomplete, scope.previous = True, (None,)
             return
-        for each in tree.items:
-            item = self._item(each)
+        items = [(each, self._item(each)) for each in tree.items]
+        for _, item in items:
+            for name in self._own_names(item) if item else ():
+                scope.later.setdefault(str(name.value), name.span)
+        for each, item in items:
+            if self._built > MAX_LAYERS:
+                scope.incomplete, scope.previous = True, (None,)
+                return
             if item is None:
-                scope.previous = (None,)
+                self._poison_name(each, scope)
                 continue
             try:
                 self._layer(item, scope)
@@ -106,12 +129,11 @@ class GraphBuilder:
                 self._poison(item, scope)
 
     def _item(self, tree: Tree) -> Item | None:
-        if isinstance(tree, Scalar):
+        if isinstance(tree, Scalar) and isinstance(tree.value, str):
             return Item(tree, None)
         if not isinstance(tree, Mapping):
-            self.reporter.error(
-                "E0402", "a layer is a name or a mapping with its kind as key", tree.span
-            )
+            message = "a layer is a name or a mapping with its kind as key"
+            self.reporter.error("E0402", message, tree.span, "e.g. relu, or dense: {units: 10}")
             return None
         kinds = [(k, v) for k, v in tree.entries if k.value not in (*_RESERVED, "with")]
         if len(kinds) != 1:
@@ -133,9 +155,23 @@ class GraphBuilder:
         kind, attributes = kinds[0]
         name = tree.get("name")
         if name is not None and not (isinstance(name, Scalar) and isinstance(name.value, str)):
-            self.reporter.error("E0403", "a layer's name is a word", name.span)
+            help_ = "use letters, digits and underscores, starting with a letter"
+            self.reporter.error("E0403", "a layer's name is a word", name.span, help_)
             name = None
-        return Item(kind, attributes, name, tree.get("from"), tree.get("outputs"), tree.get("with"))
+        with_ = tree.key("with")
+        if with_ is not None and kind.value != "use":
+            message = "'with' gives a block its parameters, and this is no use of a block"
+            help_ = f"attributes go inside {kind.value}: {{...}}"
+            self.reporter.error("E0402", message, with_.span, help_)
+            return None
+        outputs = tree.get("outputs")
+        for each in outputs.items if isinstance(outputs, Sequence) else (outputs,):
+            plain_name = isinstance(each, Scalar) and isinstance(each.value, str | None)
+            if each is not None and not plain_name:
+                message = "outputs is a list of names for what the layer gives"
+                self.reporter.error("E0406", message, each.span, "e.g. outputs: [sequence, state]")
+                return None
+        return Item(kind, attributes, name, tree.get("from"), outputs, tree.get("with"))
 
     def _layer(self, item: Item, scope: Scope) -> None:
         kind = str(item.kind.value)
@@ -150,11 +186,19 @@ class GraphBuilder:
 
     def _poison(self, item: Item, scope: Scope) -> None:
         """Names of a wrong layer stay known, so that what depends on them is not reported again."""
-        names = [str(each.value) for each in self._output_names(item)]
-        names.append(str(item.name.value) if item.name else self._default_path(item, scope))
+        names = [str(each.value) for each in self._own_names(item)]
+        if item.name is None:
+            names.append(self._default_path(item, scope))
         for name in names:
             scope.values.setdefault(name, None)
             scope.used.add(name)
+        scope.previous = (None,)
+
+    def _poison_name(self, tree: Tree, scope: Scope) -> None:
+        """The same for what is no layer at all, as far as it has a name."""
+        name = tree.get("name") if isinstance(tree, Mapping) else None
+        if isinstance(name, Scalar):
+            scope.values.setdefault(str(name.value), None)
         scope.previous = (None,)
 
     def _default_path(self, item: Item, scope: Scope) -> str:
@@ -171,6 +215,10 @@ class GraphBuilder:
             return [each for each in item.outputs.items if isinstance(each, Scalar)]
         return [item.outputs] if isinstance(item.outputs, Scalar) else []
 
+    def _own_names(self, item: Item) -> list[Scalar]:
+        """The names that the spec writes for a layer and its outputs."""
+        return [*([item.name] if item.name else []), *self._output_names(item)]
+
     def _path(self, item: Item, default: str, scope: Scope) -> str:
         """The layer's path in its scope; a name that is taken is refused."""
         if item.name is None:
@@ -178,57 +226,54 @@ class GraphBuilder:
             path = default if count == 1 else f"{default}_{count}"
             return path if path not in scope.values else self._path(item, default, scope)
         name = str(item.name.value)
-        self.check_name(name, item.name.span)
+        check_name(name, item.name.span, self.reporter)
         if name in scope.values or name in scope.layers:
-            first = scope.spans.get(name)
-            notes = (Note(f"'{name}' is first defined here", first),) if first else ()
-            self.reporter.error(
-                "E0404",
-                f"the name '{name}' is used twice",
-                item.name.span,
-                "choose another name",
-                notes,
-            )
-            raise SpecError(())
+            self._taken(name, item.name.span, scope)
         return name
 
-    def check_name(self, name: str, span: Span) -> None:
-        """Refuses names that cannot be a path or that mean something else."""
-        if not name.isidentifier() or not name.isascii():
-            self.reporter.error(
-                "E0403",
-                f"'{name}' cannot be a name",
-                span,
-                "use letters, digits and underscores, starting with a letter",
-            )
-            raise SpecError(())
-        if find(name) is not None and not find(name).internal:  # type: ignore[union-attr]
-            self.reporter.error(
-                "E0405",
-                f"'{name}' is the name of an op and cannot name a value",
-                span,
-                f"e.g. {name}_1",
-            )
-            raise SpecError(())
+    def _taken(self, name: str, span: Span, scope: Scope) -> None:
+        """Reports a name that something has already."""
+        first = scope.spans.get(name)
+        notes = (Note(f"'{name}' is first defined here", first),) if first else ()
+        message = f"the name '{name}' is used twice"
+        self.reporter.error("E0404", message, span, "choose another name", notes)
+        raise SpecError(())
 
     # Wiring
 
-    def value(self, tree: Tree, scope: Scope) -> Value | None:
+    def value(self, tree: Tree, scope: Scope, what: str = "value") -> Value | None:
         """The value that a name stands for. Raises when there is none of that name."""
         if not isinstance(tree, Scalar) or not isinstance(tree.value, str):
-            self.reporter.error("E0406", "a value is given by its name", tree.span)
+            help_ = f"write the name of a {what}, without expressions"
+            self.reporter.error("E0406", f"a {what} is given by its name", tree.span, help_)
             raise SpecError(())
         if tree.value not in scope.values:
-            help_ = did_you_mean(tree.value, scope.values)
-            if tree.value in self.blocks:
+            if scope.incomplete:
+                raise SpecError(())
+            if tree.value in scope.later:
+                self._too_early(tree.value, tree.span, scope.later[tree.value])
+            help_ = did_you_mean(tree.value, [n for n in scope.values if n.isidentifier()])
+            if what == "target" and not scope.values:
+                help_ = f"declare it, e.g. targets: {{{tree.value}: {{shape: [3]}}}}"
+            elif tree.value in self.blocks:
                 help_ = f"'{tree.value}' is a block; write use: {tree.value}"
             elif self._active and nearest(tree.value, scope.values) is None:
                 known = ", ".join(f"'{name}'" for name in scope.values)
                 help_ = f"a block sees its own inputs and layers only, here {known}"
-            self.reporter.error("E0407", f"there is no value '{tree.value}'", tree.span, help_)
+            self.reporter.error("E0407", f"there is no {what} '{tree.value}'", tree.span, help_)
             raise SpecError(())
         scope.used.add(tree.value)
         return scope.values[tree.value]
+
+    def _too_early(self, name: str, span: Span, defined: Span) -> None:
+        self.reporter.error(
+            "E0407",
+            f"'{name}' is taken before it is computed",
+            span,
+            "a layer stands below those whose values it takes; a network has no cycles",
+            (Note(f"'{name}' is computed here", defined),),
+        )
+        raise SpecError(())
 
     def _wires(
         self, item: Item, ports: tuple[Port, ...], scope: Scope, what: str
@@ -325,6 +370,11 @@ class GraphBuilder:
         if op is not None and not op.internal:
             return op
         kind = str(item.kind.value)
+        if kind in _SPECIAL:
+            message = f"'{kind}' is not a layer that can be declared to be called several times"
+            help_ = "declare an op; a block is used by its name"
+            self.reporter.error("E0412", message, item.span, help_)
+            raise SpecError(())
         if item.in_language:
             help_ = did_you_mean(kind, [*visible(), *self.blocks, *scope.layers])
         elif kind in self.blocks:
@@ -337,6 +387,14 @@ class GraphBuilder:
 
     def declare(self, name: str, item: Item, scope: Scope) -> None:
         """A layer declared by itself, to be called by name later."""
+        wiring = item.name or item.source or item.outputs
+        if wiring is not None:
+            message = "a shared layer is declared with its attributes alone"
+            help_ = f"names and inputs stand where it is called: {{layer: {name}, from: ...}}"
+            self.reporter.error("E0402", message, wiring.span, help_)
+            raise SpecError(())
+        if name in scope.values:
+            self._taken(name, item.span, scope)
         op = self._find_op(item, scope)
         attributes = self._attributes(op, item, scope)
         scope.layers[name] = SharedLayer(name, op, attributes, item.span)
@@ -370,19 +428,22 @@ class GraphBuilder:
         self._call(shared, item, path, wires, scope)
 
     def _shared(self, item: Item, scope: Scope) -> None:
-        if not isinstance(item.attributes, Scalar):
+        if not isinstance(item.attributes, Scalar) or not isinstance(item.attributes.value, str):
             message = "layer takes the name of a layer, which is called again"
-            self.reporter.error("E0413", message, (item.attributes or item.kind).span)
+            place = (item.attributes or item.kind).span
+            self.reporter.error("E0413", message, place, "e.g. layer: embed")
             raise SpecError(())
         name = item.attributes.value
-        shared = scope.layers.get(str(name))
+        if name in scope.broken:
+            raise SpecError(())
+        shared = scope.layers.get(name)
         if shared is None:
-            self.reporter.error(
-                "E0413",
-                f"there is no layer named '{name}'",
-                item.span,
-                did_you_mean(str(name), scope.layers),
-            )
+            if name in scope.later and name not in scope.values:
+                self._too_early(name, item.span, scope.later[name])
+            help_ = did_you_mean(name, scope.layers) or "name one above, or declare it in shared"
+            if name in self.blocks:
+                help_ = f"'{name}' is a block; write use: {name}"
+            self.reporter.error("E0413", f"there is no layer named '{name}'", item.span, help_)
             raise SpecError(())
         wires = self._wires(item, shared.op.ports, scope, f"layer '{name}'")
         path = shared.name if shared.calls == 0 else f"{shared.name}@{shared.calls}"
@@ -401,14 +462,20 @@ class GraphBuilder:
             self._check_ports(op, wires, item)
             inferred = op.infer(site)
             types = inferred if isinstance(inferred, tuple) else (inferred,)
+            activation = self._inline_activation(op, layer.attributes)
+            if activation is not None:
+                row = ACTIVATIONS[activation.kind]
+                row.infer(Site((types[0],), activation.attributes, self.conventions))
             parameters = op.parameters(site)
         except OpProblem as problem:
             self._op_problem(problem, op, item, wires)
             raise SpecError(()) from None
         self._check_shared(layer, site, parameters, item)
+        self._check_parameters(op, parameters, item)
+        self._check_sizes(op, types, parameters, item)
+        self._count(1, item)
         layer.calls += 1
         names = op.output_names(site)
-        activation = self._inline_activation(op, layer.attributes)
         values = tuple(
             Value(path if index == 0 else f"{path}.{name}", kind, item.span)
             for index, (name, kind) in enumerate(zip(names, types, strict=True))
@@ -465,6 +532,45 @@ class GraphBuilder:
             raise SpecError(())
         if not layer.calls:
             layer.parameters, layer.input = parameters, site.inputs[0]
+
+    def _check_parameters(self, op: Op, parameters: tuple[Parameter, ...], item: Item) -> None:
+        """Whether the initializers can fill the parameters."""
+        from specc.training.initializers import INITIALIZERS
+
+        good = True
+        for parameter in parameters:
+            chosen = parameter.initializer
+            try:
+                INITIALIZERS[chosen.kind].check_shape(parameter.shape)
+            except AttributeProblem as problem:
+                message = f"'{parameter.name}' of {op.kind}: {problem.message}"
+                place = chosen.span or item.span
+                self.reporter.error("E0503", message, place, problem.suggestion)
+                good = False
+        if not good:
+            raise SpecError(())
+
+    def _check_sizes(
+        self, op: Op, types: tuple[TensorType, ...], parameters: tuple[Parameter, ...], item: Item
+    ) -> None:
+        """Refuses what no machine can hold; named sizes count as one."""
+        shapes = [("its output", kind.shape) for kind in types]
+        shapes += [(f"its parameter '{each.name}'", each.shape) for each in parameters]
+        for what, shape in shapes:
+            elements = math.prod(size for size in shape if isinstance(size, int))
+            if elements > MAX_ELEMENTS:
+                message = f"{what} would have {elements:,} numbers"
+                help_ = "make the layer or its input smaller"
+                self.reporter.error("E0605", f"{op.kind}: {message}", item.span, help_)
+                raise SpecError(())
+
+    def _count(self, layers: int, item: Item) -> None:
+        """Counts layers as they are built, so that blocks in blocks cannot grow without bound."""
+        self._built += layers
+        if self._built > MAX_LAYERS:
+            message = f"blocks and repeats make more than {MAX_LAYERS:,} layers here"
+            self.reporter.error("E0430", message, item.span, "repeat less often")
+            raise SpecError(())
 
     def _inline_activation(self, op: Op, attributes: dict[str, Any]) -> Configured | None:
         declared = op.attribute("activation")
@@ -577,14 +683,9 @@ class GraphBuilder:
 
     def bind(self, name: str, value: Value | None, span: Span, scope: Scope) -> None:
         """Gives a value a name; a name that is taken is refused."""
-        self.check_name(name, span)
+        check_name(name, span, self.reporter)
         if name in scope.values:
-            first = scope.spans.get(name)
-            notes = (Note(f"'{name}' is first defined here", first),) if first else ()
-            self.reporter.error(
-                "E0404", f"the name '{name}' is used twice", span, "choose another name", notes
-            )
-            raise SpecError(())
+            self._taken(name, span, scope)
         scope.values[name] = value
         scope.spans[name] = span
 
@@ -594,35 +695,42 @@ class GraphBuilder:
         name, block = self._block(item)
         path = self._path(item, name, scope)
         arguments = self._arguments(item, block, name, scope)
-        ports = tuple(Port(each, dtype="any") for each in self._input_names(block))
+        ports = tuple(Port(each, dtype="any") for each in input_names(block))
         wires = self._wires(item, ports, scope, f"block '{name}'")
         graph = self._body(item, name, block, arguments, wires)
         self._finish_call("call", item, path, wires, (graph,), scope)
 
     def _block(self, item: Item) -> tuple[str, Mapping]:
         tree = item.attributes
-        name = str(tree.value) if isinstance(tree, Scalar) else ""
+        if not isinstance(tree, Scalar) or not isinstance(tree.value, str):
+            place = (tree or item.kind).span
+            self.reporter.error("E0415", "use takes the name of a block", place, "e.g. use: tower")
+            raise SpecError(())
+        name = tree.value
         if name not in self.blocks:
             self.reporter.error(
                 "E0415",
                 f"there is no block '{name}'",
-                (tree or item.kind).span,
-                did_you_mean(name, self.blocks),
+                tree.span,
+                did_you_mean(name, self.blocks) or "blocks are declared in the section blocks",
             )
             raise SpecError(())
         self.used_blocks.add(name)
-        return name, self.blocks[name]
-
-    def _input_names(self, body: Mapping) -> list[str]:
-        inputs = body.get("inputs")
-        if isinstance(inputs, Sequence):
-            return [str(each.value) for each in inputs if isinstance(each, Scalar)]
-        return ["x"]
+        block = self.blocks[name]
+        if block is None:
+            raise SpecError(())
+        return name, block
 
     def _arguments(self, item: Item, block: Mapping, name: str, scope: Scope) -> dict[str, Any]:
         declared = block.get("parameters")
         entries = declared.entries if isinstance(declared, Mapping) else ()
-        given = item.extra.entries if isinstance(item.extra, Mapping) else ()
+        extra = item.extra
+        nothing = extra is None or (isinstance(extra, Scalar) and extra.value is None)
+        if extra is not None and not nothing and not isinstance(extra, Mapping):
+            message = "'with' is a mapping of the block's parameters"
+            self.reporter.error("E0416", message, extra.span, "e.g. with: {width: 64}")
+            raise SpecError(())
+        given = extra.entries if isinstance(extra, Mapping) else ()
         names = [str(key.value) for key, _ in entries]
         good = True
         for key, _ in given:
@@ -655,32 +763,19 @@ class GraphBuilder:
         return values
 
     def _repeat(self, item: Item, scope: Scope) -> None:
-        body = item.attributes
-        if not isinstance(body, Mapping) or body.get("layers") is None:
-            help_ = "repeat: {times: 2, layers: [...]}"
-            self.reporter.error("E0418", "repeat needs times and layers", item.span, help_)
-            raise SpecError(())
-        for key in (key for key, _ in body.entries):
-            if key.value not in ("times", "index", "layers", "inputs", "outputs", "shared"):
-                choices = ("times", "index", "layers", "inputs", "outputs")
-                self.reporter.error(
-                    "E0501",
-                    f"repeat has no attribute '{key.value}'",
-                    key.span,
-                    did_you_mean(str(key.value), choices),
-                )
-                raise SpecError(())
+        body = self._repeat_body(item)
         times_tree = body.get("times")
         times = plain(times_tree, scope.environment) if times_tree is not None else None
-        if isinstance(times, bool) or not isinstance(times, int) or not 1 <= times <= MAX_REPEAT:
+        if isinstance(times, bool) or not isinstance(times, int) or not 1 <= times <= MAX_LAYERS:
             self.reporter.error(
                 "E0419",
-                f"repeat needs 'times', an integer from 1 to {MAX_REPEAT}",
+                f"repeat needs 'times', an integer from 1 to {MAX_LAYERS}",
                 times_tree.span if times_tree else item.span,
+                "e.g. repeat(2)" if item.in_language else "e.g. times: 2",
             )
             raise SpecError(())
         path = self._path(item, "repeat", scope)
-        ports = tuple(Port(each, dtype="any") for each in self._input_names(body))
+        ports = tuple(Port(each, dtype="any") for each in input_names(body))
         wires = self._wires(item, ports, scope, "repeat")
         index_tree = body.get("index")
         index = str(index_tree.value) if isinstance(index_tree, Scalar) else None
@@ -689,16 +784,43 @@ class GraphBuilder:
             environment = {**scope.environment, **({index: iteration} if index else {})}
             graph = self._iteration(item, body, environment, current)
             graphs.append(graph)
-            current = list(graph.outputs[: len(ports)])
-            if len(graph.outputs) < len(ports) or len(current) != len(ports):
+            current = [value for value in graph.outputs if not _is_mask(value)]
+            if len(current) != len(ports):
                 self.reporter.error(
                     "E0420",
                     f"repeat feeds {_count(len(ports), 'input')} by position from one pass to the "
-                    f"next, but its body gives {len(graph.outputs)}",
+                    f"next, but its body gives {len(current)}",
                     item.span,
+                    "name as many outputs as inputs",
                 )
                 raise SpecError(())
+            if sum(self._sizes[id(each)] for each in graphs) > MAX_LAYERS:
+                self._count(MAX_LAYERS + 1, item)
         self._finish_call("repeat", item, path, wires, tuple(graphs), scope)
+
+    def _repeat_body(self, item: Item) -> Mapping:
+        """What is repeated, its form checked."""
+        body, form = item.attributes, "repeat: {times: 2, layers: [...]}"
+        choices = ("times", "index", "layers", "inputs", "outputs")
+        for key in (key for key, _ in body.entries) if isinstance(body, Mapping) else ():
+            if key.value not in (*choices, "shared"):
+                help_ = did_you_mean(str(key.value), choices)
+                message = f"repeat has no attribute '{key.value}'"
+                self.reporter.error("E0501", message, key.span, help_)
+                raise SpecError(())
+        layers = body.get("layers") if isinstance(body, Mapping) else None
+        if not isinstance(body, Mapping) or layers is None:
+            self.reporter.error("E0418", "repeat needs times and layers", item.span, form)
+            raise SpecError(())
+        check_body(body, "repeat", item.span, self.reporter)
+        index = body.get("index")
+        if index is not None and not (isinstance(index, Scalar) and isinstance(index.value, str)):
+            message = "the index of a repeat is a name, which its expressions read"
+            self.reporter.error("E0403", message, index.span, "e.g. index: i")
+            raise SpecError(())
+        if isinstance(index, Scalar):
+            check_parameter(index, self.reporter)
+        return body
 
     def _iteration(
         self, item: Item, body: Mapping, environment: Environment, wires: list[Value | None]
@@ -717,13 +839,13 @@ class GraphBuilder:
 
     def _is_block(self, body: Mapping, use: Item, name: str, block: Mapping) -> bool:
         """Whether a body that uses a block hands it its inputs as they are, and out its outputs."""
-        inputs = self._input_names(body)
+        inputs = input_names(body)
         items = use.source.items if isinstance(use.source, Sequence) else (use.source,)
         given = [each.value for each in items if isinstance(each, Scalar)]
         outputs = body.get("outputs")
         results = outputs.items if isinstance(outputs, Sequence) else (outputs,)
         return (
-            len(self._input_names(block)) == len(inputs)
+            len(input_names(block)) == len(inputs)
             and (len(inputs) == 1 if use.source is None else given == inputs)
             and use.outputs is None
             and (outputs is None or [getattr(each, "value", None) for each in results] == [name])
@@ -773,7 +895,7 @@ class GraphBuilder:
         scope = Scope(arguments)
         inputs: list[Value] = []
         extra: list[Value] = []
-        for port, wire, mask in zip(self._input_names(block), wires, masks, strict=True):
+        for port, wire, mask in zip(input_names(block), wires, masks, strict=True):
             assert wire is not None
             value = Value(port, wire.type, wire.span)
             inputs.append(value)
@@ -793,8 +915,14 @@ class GraphBuilder:
             return None
         found = tuple(value for value in outputs if value is not None)
         out_masks = tuple(m for value in found if (m := self.masks.get(id(value))) is not None)
-        self.check_unused(scope, set(self._input_names(block)))
-        return Graph(name, (*inputs, *extra), (*found, *out_masks), tuple(scope.nodes), arguments)
+        self.check_unused(scope, set(input_names(block)))
+        nodes = tuple(scope.nodes)
+        graph = Graph(name, (*inputs, *extra), (*found, *out_masks), nodes, arguments)
+        self._sizes[id(graph)] = sum(
+            sum(self._sizes[id(body)] for body in node.bodies) if node.bodies else 1
+            for node in nodes
+        )
+        return graph
 
     def outputs(self, tree: Tree | None, scope: Scope) -> tuple[Value | None, ...]:
         """The values that a body gives; without ``outputs``, those of its last layer."""
@@ -810,11 +938,14 @@ class GraphBuilder:
     def declarations(self, tree: Tree | None, scope: Scope) -> None:
         """Shared layers: ``shared: {embed: {dense: {units: 32}}}``."""
         for key, each in tree.entries if isinstance(tree, Mapping) else ():
-            item = self._item(each)
+            name, item = str(key.value), self._item(each)
+            scope.broken.add(name)
             if item is not None:
                 try:
-                    self.check_name(str(key.value), key.span)
-                    self.declare(str(key.value), item, scope)
+                    check_name(name, key.span, self.reporter)
+                    self.declare(name, item, scope)
+                    scope.spans[name] = key.span
+                    scope.broken.remove(name)
                 except SpecError as error:
                     self.reporter.extend(error)
 
@@ -827,9 +958,11 @@ class GraphBuilder:
         bodies: tuple[Graph, ...],
         scope: Scope,
     ) -> None:
+        if sum(self._sizes[id(body)] for body in bodies) > MAX_LAYERS:
+            self._count(MAX_LAYERS + 1, item)
         last = bodies[-1]
         masks = tuple(m for wire in wires if (m := self.masks.get(id(wire))) is not None)
-        hidden = [value for value in last.outputs if value.type.dtype == "bool" and value.internal]
+        hidden = [value for value in last.outputs if _is_mask(value)]
         count = len(last.outputs) - len(hidden)
         if not count:
             self.reporter.error(
@@ -860,7 +993,11 @@ class GraphBuilder:
         self._bind(item, path, visible_values, scope)
 
     def check_unused(self, scope: Scope, inputs: set[str]) -> None:
-        """Warns of named values that nothing reads."""
+        """Warns of named values that nothing reads, and of shared layers that nothing calls."""
+        for name, layer in scope.layers.items():
+            if not layer.calls:
+                message = f"the shared layer '{name}' is never used"
+                self.reporter.warning("W1001", message, scope.spans.get(name) or layer.span)
         read = {id(value) for node in scope.nodes for value in node.inputs}
         read |= {id(value) for value in scope.previous}
         for name, value in scope.values.items():
@@ -870,6 +1007,11 @@ class GraphBuilder:
             self.reporter.warning(
                 "W1001", f"the {what} '{name}' is never used", scope.spans.get(name) or value.span
             )
+
+
+def _is_mask(value: Value) -> bool:
+    """Whether an output of a body is the mask that goes with another one."""
+    return value.internal and value.type.dtype == "bool"
 
 
 def _count(number: int, noun: str) -> str:

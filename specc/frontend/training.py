@@ -10,7 +10,7 @@ from specc.diagnostics import Note, SpecError, did_you_mean
 from specc.frontend.configure import Environment
 from specc.frontend.layers import GraphBuilder, Scope
 from specc.frontend.tree import Mapping, Sequence, Tree
-from specc.ir.graph import Configured, Loss, Metric, Node, Training, Value
+from specc.ir.graph import Configured, Graph, Loss, Metric, Node, Training, Value
 from specc.ops.attributes import Attribute, Boolean, Integer, Number, Reference
 from specc.ops.base import Op, OpProblem, Site
 
@@ -43,6 +43,8 @@ TRAINING = (
 )
 KEYS = ("loss", "optimizer", "metrics", "clip", *(attribute.name for attribute in TRAINING))
 _EXAMPLE = "mean_squared_error: {prediction: y, target: t}"
+# Activations whose values are neither between 0 and 1 nor add up to it.
+_NO_PROBABILITIES = ("relu", "leaky_relu", "elu", "gelu", "tanh", "softplus")
 _LOSS_WEIGHT = Attribute("weight", Number(0), 1.0, "Factor of this loss in the total.")
 
 
@@ -84,6 +86,7 @@ class TrainingBuilder:
         clip = [self._configured(each, CLIPPING, "") for each in _clips(tree.get("clip"))]
         good = [loss for loss in losses if loss is not None]
         metrics = [self._metric(each, good) for each in _items(tree.get("metrics"))]
+        self._something_to_train(good, tree)
         plain_keys = {attribute.name for attribute in TRAINING}
         entries = tuple((k, v) for k, v in tree.entries if k.value in plain_keys)
         values = self.configurator.attributes(
@@ -111,6 +114,21 @@ class TrainingBuilder:
         except SpecError as error:
             self.reporter.extend(error)
             return None
+
+    def _something_to_train(self, losses: list[Loss], tree: Mapping) -> None:
+        """Whether a loss depends on any parameter that is trained."""
+        if self.reporter.failed or not losses:
+            return
+        needed = {id(loss.prediction) for loss in losses}
+        for node in reversed(self.scope.nodes):
+            if not needed & {id(value) for value in node.outputs}:
+                continue
+            needed |= {id(value) for value in node.inputs}
+            if any(p.trainable for _, p in Graph("", (), (), (node,)).parameters()):
+                return
+        place = tree.key("loss")
+        message = "no loss depends on a layer with parameters: there is nothing to train"
+        self.reporter.error("E0706", message, place.span if place else tree.span, "e.g. add dense")
 
     # Losses
 
@@ -162,7 +180,7 @@ class TrainingBuilder:
             self.reporter.error("E0703", f"{op.kind} needs '{port}'", place, help_)
             return None
         try:
-            return self.graphs.value(wire, scope)
+            return self.graphs.value(wire, scope, "target" if port == "target" else "value")
         except SpecError as error:
             self.reporter.extend(error)
             return None
@@ -194,11 +212,32 @@ class TrainingBuilder:
             self.reporter.error(problem.code, problem.message, place, problem.help, notes)
             return None
         assert not isinstance(kind, tuple)
+        self._check_scale(op, attributes, prediction, place)
         values = Value(f"{prediction.name}.loss", kind, place, internal=True)
         path = f"loss.{prediction.name}.{target.name}"
         node = Node(op.kind, path, (prediction, target), (values,), attributes, (), path, place)
         mask = self.graphs.masks.get(id(prediction))
         return Loss(node, prediction, target, weight, mask, prediction.name)
+
+    def _check_scale(
+        self, op: Op, attributes: dict[str, Any], prediction: Value, place: Any
+    ) -> None:
+        """Warns of cross-entropies whose prediction is plainly not what they are told it is."""
+        if "from_logits" not in attributes:
+            return
+        made = [n for n in self.scope.nodes if any(v is prediction for v in n.outputs)]
+        last = made[-1] if made else None
+        if last is None or last.bodies:
+            return
+        if attributes["from_logits"] and last.op in ("softmax", "sigmoid"):
+            wanted, help_ = "logits", "remove from_logits, or the activation"
+        elif not attributes["from_logits"] and (last.parameters or last.op in _NO_PROBABILITIES):
+            squash = "sigmoid" if op.kind == "binary_crossentropy" else "softmax"
+            wanted, help_ = "probabilities", f"end with {squash}, or set from_logits to true"
+        else:
+            return
+        message = f"{op.kind} takes '{prediction.name}' for {wanted}, but it is {_of(last)}"
+        self.reporter.warning("W1002", message, place, help_)
 
     # Metrics
 
@@ -263,6 +302,11 @@ class TrainingBuilder:
             return False
         self.targets.used.add(target)
         return METRICS[configured.kind].function(output.type, wanted.type) is not None
+
+
+def _of(node: Node) -> str:
+    """What a value is, for messages."""
+    return f"the output of {node.op}" + (" without an activation" if node.parameters else "")
 
 
 def _items(tree: Tree | None) -> list[Tree]:

@@ -34,6 +34,7 @@ class Initializer:
 
     kind: str
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    span: Span | None = field(default=None, compare=False)
 
     def __hash__(self) -> int:
         return hash((self.kind, tuple(sorted((k, str(v)) for k, v in self.attributes.items()))))

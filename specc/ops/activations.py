@@ -8,8 +8,9 @@ from specc.ir.dims import BATCH, Dim, product
 from specc.ir.graph import Node
 from specc.ir.types import TensorType
 from specc.ops.attributes import Attribute, Boolean, Integer, Number
-from specc.ops.base import BadSample, Form, Op, OpProblem, Sample, Site
+from specc.ops.base import BadSample, Form, Op, Sample, Site
 from specc.ops.gradients import GradientBuilder
+from specc.ops.shapes import existing_axis
 
 _VECTOR = TensorType("float", (BATCH, 7))
 _IMAGE = TensorType("float", (BATCH, 4, 5, 3))
@@ -169,12 +170,7 @@ class Softmax(Activation):
     bad = (BadSample((_VECTOR,), {"axis": 4}, "axis 4"),)
 
     def infer(self, site: Site) -> TensorType:
-        if not -site.input.rank <= site["axis"] < site.input.rank:
-            raise OpProblem(
-                f"axis {site['axis']} does not exist: the input {site.input} has "
-                f"{site.input.rank} axes, counting the batch as 0",
-                attribute="axis",
-            )
+        existing_axis(site)
         return site.input
 
     def torch(self, node: Node) -> Form:

@@ -29,6 +29,8 @@ class _Required:
 
 
 REQUIRED = _Required()
+LARGEST = 2**63
+"""Integers stay below it, as every framework's do."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,9 @@ class Integer(Kind):
         if isinstance(value, float) and value.is_integer():
             value = int(value)
         if isinstance(value, bool) or not isinstance(value, int):
-            raise AttributeProblem(f"{_show(value)} is not {self.wants()}")
+            raise AttributeProblem(f"{show(value)} is not {self.wants()}")
+        if abs(value) >= LARGEST:
+            raise AttributeProblem(f"{float(value):g} is too large", "integers have 63 bits")
         if self.minimum is not None and value < self.minimum:
             raise AttributeProblem(f"{value} is not {self.wants()}")
         return value
@@ -87,7 +91,7 @@ class Number(Kind):
 
     def parse(self, value: Any) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise AttributeProblem(f"{_show(value)} is not {self.wants()}")
+            raise AttributeProblem(f"{show(value)} is not {self.wants()}")
         number = float(value)
         low, high = self.minimum, self.maximum
         fits = math.isfinite(number)
@@ -110,7 +114,7 @@ class Boolean(Kind):
 
     def parse(self, value: Any) -> bool:
         if not isinstance(value, bool):
-            raise AttributeProblem(f"{_show(value)} is not {self.wants()}")
+            raise AttributeProblem(f"{show(value)} is not {self.wants()}")
         return value
 
     def schema(self) -> dict[str, Any]:
@@ -128,7 +132,7 @@ class Choice(Kind):
         if value not in self.choices:
             match = nearest(str(value), self.choices)
             suggestion = f"did you mean '{match}'?" if match else ""
-            raise AttributeProblem(f"{_show(value)} is not {self.wants()}", suggestion)
+            raise AttributeProblem(f"{show(value)} is not {self.wants()}", suggestion)
         return str(value)
 
     def schema(self) -> dict[str, Any]:
@@ -153,9 +157,9 @@ class Integers(Kind):
         if self.length is not None and not isinstance(value, Sequence):
             return (item.parse(value),) * self.length
         if isinstance(value, str) or not isinstance(value, Sequence):
-            raise AttributeProblem(f"{_show(value)} is not {self.wants()}")
+            raise AttributeProblem(f"{show(value)} is not {self.wants()}")
         if self.length is not None and len(value) != self.length:
-            raise AttributeProblem(f"{_show(value)} has {len(value)} items, not {self.length}")
+            raise AttributeProblem(f"{show(value)} has {len(value)} items, not {self.length}")
         return tuple(item.parse(each) for each in value)
 
     def schema(self) -> dict[str, Any]:
@@ -177,13 +181,13 @@ class Padding(Kind):
             return str(value)
         if isinstance(value, str):
             raise AttributeProblem(
-                f"{_show(value)} is not {self.wants()}", did_you_mean(value, ("valid", "same"))
+                f"{show(value)} is not {self.wants()}", did_you_mean(value, ("valid", "same"))
             )
         size = Integer(0)
         if not isinstance(value, Sequence):
             return ((size.parse(value),) * 2,) * self.rank
         if len(value) != self.rank:
-            raise AttributeProblem(f"{_show(value)} has {len(value)} items, not {self.rank}")
+            raise AttributeProblem(f"{show(value)} has {len(value)} items, not {self.rank}")
         return tuple(Integers(2, 0).parse(each) for each in value)  # type: ignore[misc]
 
     def schema(self) -> dict[str, Any]:
@@ -197,7 +201,7 @@ class Text(Kind):
 
     def parse(self, value: Any) -> str:
         if not isinstance(value, str):
-            raise AttributeProblem(f"{_show(value)} is not {self.wants()}")
+            raise AttributeProblem(f"{show(value)} is not {self.wants()}")
         return value
 
     def schema(self) -> dict[str, Any]:
@@ -257,11 +261,14 @@ class Attribute:
         return self.default is REQUIRED and self.keras is REQUIRED and self.pytorch is REQUIRED
 
 
-def _show(value: Any) -> str:
+def show(value: Any) -> str:
+    """A value as a spec writes it, for messages."""
     if value is None:
         return "null"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list | tuple):
-        return f"[{', '.join(_show(each) for each in value)}]"
+        return f"[{', '.join(show(each) for each in value)}]"
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{key}: {show(each)}' for key, each in value.items())}}}"
     return repr(value) if not isinstance(value, str) else f"'{value}'"

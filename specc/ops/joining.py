@@ -134,9 +134,9 @@ def joined_types(site: Site, kind: str) -> tuple[TensorType, ...]:
     """The types of an op's inputs, of which there must be two or more."""
     types = tuple(each for each in site.inputs if each is not None)
     if len(types) < 2:
-        raise OpProblem(
-            f"{kind} takes two inputs or more, but one is wired in", help="name them: from: [x, y]"
-        )
+        wired = "one" if types else "none"
+        message = f"{kind} takes two inputs or more, but {wired} is wired in"
+        raise OpProblem(message, help="name them: from: [x, y]")
     return types
 
 
