@@ -20,8 +20,8 @@ Lowering = Callable[[Node], Form | None]
 
 AS_NUMPY = (
     *("dense", "flatten", "reshape", "permute", "transpose", "concatenate"),
-    *("add", "subtract", "multiply", "average", "layer_norm"),
-    *("any_mask", "all_steps", "not_padding"),
+    *("add", "subtract", "multiply", "average", "layer_norm", "group_norm"),
+    *("any_mask", "all_steps", "fill_masked", "not_padding"),
     *("max_pool1d", "max_pool2d", "average_pool1d", "average_pool2d"),
     *("global_average_pool1d", "global_average_pool2d", "global_max_pool1d", "global_max_pool2d"),
     *("mean_squared_error", "mean_absolute_error", "huber"),

@@ -12,6 +12,7 @@ from specc.passes.layout import inverse
 
 ARGUMENTS = frozenset({"parameters", "inputs", "training", "step", "seed", "record"})
 HEAD = '''\
+@jax.default_matmul_precision("highest")  # float32 stays float32 on GPUs and TPUs
 def forward(parameters, inputs, training=False, step=0, seed=SEED, record=None):
     """(what the losses and outputs need, the running statistics after it): a pure function.
 

@@ -117,6 +117,24 @@ def layer_norm(
     return scale_and_shift(centred / jnp.sqrt(variance + epsilon), gamma, beta, shape)
 
 
+def group_norm(
+    x: jax.Array,
+    gamma: jax.Array | None,
+    beta: jax.Array | None,
+    groups: int,
+    axis: int,
+    epsilon: float,
+) -> jax.Array:
+    """Normalize each group of features on an axis of x over the group and all positions."""
+    split = x.reshape(*x.shape[:axis], groups, -1, *x.shape[axis + 1 :])
+    axes = tuple(each for each in range(1, split.ndim) if each != axis)
+    centred = split - split.mean(axes, keepdims=True)
+    variance = jnp.square(centred).mean(axes, keepdims=True)
+    normalized = (centred / jnp.sqrt(variance + epsilon)).reshape(x.shape)
+    shape = tuple(size if each == axis else 1 for each, size in enumerate(x.shape))
+    return scale_and_shift(normalized, gamma, beta, shape)
+
+
 def batch_norm_inference(
     x: jax.Array,
     gamma: jax.Array | None,
