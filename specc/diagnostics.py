@@ -125,6 +125,7 @@ CODES: dict[str, str] = {
     "E1007": "a spec without what the command needs",
     "E1008": "a part that the data do not have",
     "E1009": "an unknown operation",
+    "E1010": "a device that a backend does not have",
     # Warnings
     "W1001": "a value that nothing uses",
     "W1002": "a loss of values that are no probabilities, or no logits",

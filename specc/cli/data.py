@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from specc.cli import options
-from specc.cli.files import writing
+from specc.cli.files import STANDARD_OUTPUT, writing
 from specc.cli.programs import load
 from specc.cli.terminal import console, print_json
 
@@ -31,6 +31,8 @@ def command(
     from specc.data import read_prepared, write_prepared
     from specc.runner.experiment import load_data, require
 
+    if output == STANDARD_OUTPUT:
+        raise click.UsageError("-o names a file: arrays are not written to standard output")
     program = load(spec, sets)
     require(program, "data")
     dataset = load_data(program, spec.parent, dtype)

@@ -20,6 +20,9 @@ STANDARD_OUTPUT = Path("-")
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Makes the folder of ``path`` and turns a failure to write into SpecError (E1006)."""
+    if path.is_dir():
+        message = f"cannot write {path}: it is a folder"
+        raise SpecError(Diagnostic("E1006", message, help="name a file in it"))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield
@@ -32,9 +35,9 @@ def writing(path: Path) -> Iterator[None]:
 @contextlib.contextmanager
 def _draft(path: Path) -> Iterator[Path]:
     """A file that takes the place of ``path`` when the body succeeds."""
-    # Beside its destination, since a move is atomic within one file system only.
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
     with writing(path):
+        # Beside its destination, since a move is atomic within one file system only.
+        draft = path.with_name(f".{path.name}.{os.getpid()}")
         try:
             yield draft
             os.replace(draft, path)
@@ -52,8 +55,11 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Puts arrays at ``path`` in one move."""
+    """Puts arrays at ``path`` in one move, or on standard output where the path is ``-``."""
     import numpy as np
 
+    if path == STANDARD_OUTPUT:
+        np.savez(sys.stdout.buffer, **arrays)  # type: ignore[arg-type]
+        return
     with _draft(path) as draft, draft.open("wb") as stream:
         np.savez(stream, **arrays)  # type: ignore[arg-type]

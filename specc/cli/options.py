@@ -25,6 +25,8 @@ def _backends(
     ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]
 ) -> tuple[str, ...]:
     names = [name.strip() for value in values for name in value.split(",") if name.strip()]
+    if values and not names:
+        raise click.BadParameter("this names no backend")
     return tuple(dict.fromkeys(names))
 
 

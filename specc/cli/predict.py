@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from specc.cli import options
-from specc.cli.files import write_npz
+from specc.cli.files import STANDARD_OUTPUT, write_npz
 from specc.cli.terminal import print_json
 
 
@@ -16,7 +16,10 @@ from specc.cli.terminal import print_json
 @options.raw_data_option
 @options.part_option
 @click.option(
-    "--output", "-o", type=options.OUTPUT, help="An npz file. Without one, JSON is printed."
+    "--output",
+    "-o",
+    type=options.OUTPUT,
+    help="An npz file (- is standard output). Without one, JSON is printed.",
 )
 @click.option("--batch-size", type=click.IntRange(min=1), help="Rows at a time. Default: all.")
 def command(
@@ -41,5 +44,7 @@ def command(
         print_json({name: values.tolist() for name, values in outputs.items()})
         return
     write_npz(output, outputs)
+    if output == STANDARD_OUTPUT:
+        return
     for name, values in outputs.items():
         click.echo(f"{output}: {name} {list(values.shape)}")

@@ -36,6 +36,9 @@ def _apply(tree: Mapping, path: str, text: str) -> Mapping:
 
     source = Source("--set", f"{path}: {text}")
     segments = path.split(".")
+    if segments[0] == "includes":
+        message = "includes are read before any value is set"
+        raise SpecError(Diagnostic("E0010", message, help="write them in the spec"))
     if "\n" in source.text or not all(
         s.replace("@", "_").replace("-", "_").isidentifier() or s.isdigit() for s in segments
     ):

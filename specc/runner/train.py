@@ -10,9 +10,10 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from specc.diagnostics import Diagnostic, SpecError
 from specc.runner.compare import Part
 from specc.runner.measure import Arrays, is_statistic, pairs, travelled_difference
-from specc.runner.process import Team, Worker
+from specc.runner.process import Team, Worker, WorkerError
 
 Event = dict[str, Any]
 OnEvent = Callable[[str, Event], None]
@@ -56,7 +57,7 @@ def train(
 
     def one(backend: str, worker: Worker) -> Trained:
         worker.ask("data", parts=dict(data))
-        start = worker.ask("build", dtype=dtype, device=device)
+        start = _built(worker, dtype, device)
         begun = monotonic()
         worker.post("fit", epochs=epochs, batch_size=batch_size)
         history = worker.wait(lambda event: on_event(backend, event) if on_event else None)
@@ -81,6 +82,19 @@ def train(
         return {name: future.result() for name, future in running.items()}
 
 
+def _built(worker: Worker, dtype: str | None, device: str | None) -> Arrays:
+    """The initial parameters of a model that is built on a device. Raises SpecError."""
+    try:
+        start: Arrays = worker.ask("build", dtype=dtype, device=device)
+    except WorkerError as error:
+        if device is None:
+            raise
+        reason = error.diagnostics[0].message.rpartition("Error: ")[2]
+        message = f"{worker.backend} cannot compute on the device '{device}': {reason}"
+        raise SpecError(Diagnostic("E1010", message, help="every backend has a cpu")) from None
+    return start
+
+
 def parameter_differences(
     trained: Mapping[str, Trained], indifferent: Sequence[str] = ()
 ) -> dict[str, float]:
@@ -103,9 +117,22 @@ def evaluate(source: Path, backend: str, weights: Path, part: Part) -> dict[str,
     """Loss and metrics of saved weights on one part of the data."""
     with Team({backend: source}) as team:
         team.ask("data", parts={"part": part})
-        team.ask("restore", path=str(weights.resolve()))
+        _restore(team, weights)
         scores: dict[str, float] = team.ask("evaluate", part="part")[backend]
         return scores
+
+
+def _restore(team: Team, weights: Path) -> None:
+    """Puts saved weights into the model. Raises SpecError if they are none."""
+    try:
+        team.ask("restore", path=str(weights.resolve()))
+    except WorkerError as error:
+        found = error.diagnostics[0]
+        if found.code != "E1002":
+            raise
+        reason = found.message.rpartition("Error: ")[2]
+        message = f"the weights {weights} cannot be loaded: {reason}"
+        raise SpecError(Diagnostic("E1005", message, help="train again")) from None
 
 
 def predict(
@@ -113,7 +140,7 @@ def predict(
 ) -> dict[str, Any]:
     """The outputs of saved weights, in inference mode."""
     with Team({backend: source}) as team:
-        team.ask("restore", path=str(weights.resolve()))
+        _restore(team, weights)
         outputs: dict[str, Any] = team.ask("predict", inputs=dict(inputs), batch_size=batch_size)[
             backend
         ]

@@ -18,7 +18,16 @@ from specc.runner.comparison import Settings
 from specc.runner.curves import chart
 from specc.runner.measure import relative_difference, statistics_differences, travelled_difference
 from specc.runner.report import html_report
-from specc.runner.run_folder import ABOUT, new_run, open_run, refuse_existing, write_json
+from specc.runner.run_folder import (
+    ABOUT,
+    FITTED,
+    SPEC,
+    WEIGHTS,
+    new_run,
+    open_run,
+    refuse_existing,
+    write_json,
+)
 from specc.runner.train import evaluate, parameter_differences, predict, train
 
 TINY = Path(__file__).parent / "fixtures" / "tiny_numpy.py"
@@ -65,10 +74,17 @@ def test_a_failing_backend_ends_the_others(tmp_path, data):
         train({"good": TINY, "bad": bad}, data, epochs=10**9, batch_size=16, weights=weights)
 
 
+def write_whole_run(folder, backend):
+    about = {"name": "net", "backend": backend, "source": "net.py", "spec": "net.yaml"}
+    write_json(folder / ABOUT, {**about, "dtype": "float32"})
+    for name in (SPEC, FITTED, WEIGHTS, "net.py"):
+        (folder / name).touch()
+
+
 def test_a_run_folder_appears_when_it_is_complete_and_is_never_lost(tmp_path):
     place = tmp_path / "runs" / "net"
     with new_run(place) as draft:
-        write_json(draft / ABOUT, {"backend": "numpy", "source": "net.py"})
+        write_whole_run(draft, "numpy")
         assert not place.exists()
     assert open_run(place).source == place / "net.py"
     with pytest.raises(SpecError, match="E1004.*already exists"):
@@ -78,9 +94,29 @@ def test_a_run_folder_appears_when_it_is_complete_and_is_never_lost(tmp_path):
         raise RuntimeError
     assert open_run(place).backend == "numpy"
     with new_run(place, overwrite=True) as draft:
-        write_json(draft / ABOUT, {"backend": "torch", "source": "net.py"})
+        write_whole_run(draft, "torch")
     assert open_run(place).backend == "torch"
     assert [p.name for p in place.parent.iterdir()] == ["net"]
+
+
+def test_overwrite_replaces_runs_and_nothing_else(tmp_path):
+    for name in ("numpy", "torch"):
+        (tmp_path / name).mkdir()
+        write_json(tmp_path / name / ABOUT, {})
+    refuse_existing(tmp_path, overwrite=True)
+    (tmp_path / "thesis").mkdir()
+    with pytest.raises(SpecError, match="E1004.*holds more than a run"):
+        refuse_existing(tmp_path, overwrite=True)
+
+
+def test_a_run_that_lost_a_file_says_which(tmp_path):
+    write_whole_run(tmp_path, "numpy")
+    (tmp_path / WEIGHTS).unlink()
+    with pytest.raises(SpecError, match="E1005.*it has no weights.safetensors"):
+        open_run(tmp_path)
+    write_json(tmp_path / ABOUT, [])
+    with pytest.raises(SpecError, match="E1005.*run.json is not what a run writes"):
+        open_run(tmp_path)
 
 
 def test_a_folder_that_is_no_run_says_where_the_runs_are(tmp_path):
