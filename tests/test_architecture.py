@@ -35,6 +35,7 @@ ORDER = (
     "compiler",
     "runner",
     "testing",
+    "documentation",
     "cli",
 )
 """The packages; each imports only from those before it."""

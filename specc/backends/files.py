@@ -11,7 +11,7 @@ from pathlib import Path
 
 from specc import __version__
 from specc.backends.prelude import Prelude, import_lines, names_in, without_annotations
-from specc.backends.writer import format_source, literal
+from specc.backends.writer import LINE_LENGTH, format_source, literal
 from specc.ir.graph import Program, Value
 
 _HERE = Path(__file__).parent
@@ -84,13 +84,13 @@ def header(program: Program, backend: str, title: str) -> str:
     name = f"{program.name}_{backend}.py"
     origin = program.origin.rpartition("/")[2].replace("\\", "/") or "a spec"
     safe = "".join(c for c in origin if c.isalnum() or c in "._-")
+    made = f"{program.name} for {title}, written by specc {__version__}"
+    source = f"from {safe} ({program.digest[:12]})."
+    separator = " " if len(made) + len(source) < LINE_LENGTH - 5 else "\n"
     return (
-        f'"""{program.name} for {title}, written by specc {__version__}.\n\n'
-        f"From {safe} ({program.digest[:12]}).\n"
+        f'"""{made}{separator}{source}\n\n'
         f"python {name} train data.npz --epochs 3 --out w.safetensors\n"
-        f"python {name} evaluate data.npz --weights w.safetensors\n"
-        f"python {name} predict data.npz --weights w.safetensors --out p.npz\n"
-        f"`specc data {safe} -o data.npz` writes the prepared arrays.\n"
+        f"`specc data {safe} -o data.npz` writes the arrays; --help shows more.\n"
         '"""'
     )
 

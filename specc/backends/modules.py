@@ -7,13 +7,13 @@ one class: what differs becomes an argument of its constructor.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import ABC
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from specc.backends.base import repeated_inputs, template_fields
-from specc.backends.writer import Names, class_name, literal, mangle, render
+from specc.backends.writer import Names, class_name, literal, mangle, render, words
 from specc.ir.dims import Dim
 from specc.ir.graph import Graph, Node, Program, Value, node_bodies
 from specc.ops.base import Default, Form, Module, Weight
@@ -64,7 +64,7 @@ class Skeleton:
     inputs: list[str]
     constructions: list[Construction]
     lines: list[Line]
-    records: list[tuple[str, str]]
+    record: str
     results: list[str]
     needs: list[str]
 
@@ -74,7 +74,7 @@ class Skeleton:
             for c in self.constructions
         ]
         lines = [(line.target, line.expression, line.loop) for line in self.lines]
-        return repr((self.inputs, made, lines, self.records, self.results, self.needs))
+        return repr((self.inputs, made, lines, self.record, self.results, self.needs))
 
 
 @dataclass
@@ -123,6 +123,12 @@ class ModuleEmitter(ABC):
         return "\n\n\n".join(self._class_source(each) for each in self.classes)
 
     @property
+    def renamed(self) -> bool:
+        """Whether some attribute is not called as the spec calls it."""
+        made = [c for each in self._skeletons.values() for c in each.constructions]
+        return any(construction.attribute.endswith("_") for construction in made)
+
+    @property
     def main(self) -> Skeleton:
         return self._skeletons[id(self.program.graph)]
 
@@ -137,7 +143,7 @@ class ModuleEmitter(ABC):
         if id(graph) in self._skeletons:
             return self._skeletons[id(graph)]
         names = Names(self.reserved_names | set(self.context))
-        result = Skeleton(graph, [names.of(v) for v in graph.inputs], [], [], [], [], [])
+        result = Skeleton(graph, [names.of(v) for v in graph.inputs], [], [], "", [], [])
         inlined: dict[int, str] = {}
         readers = _reader_counts(graph)
         made: set[str] = set()
@@ -147,7 +153,7 @@ class ModuleEmitter(ABC):
             else:
                 self._node(node, result, names, inlined, readers, made)
         result.results = [inlined.get(id(v)) or names.of(v) for v in graph.outputs]
-        result.records = self._records(graph, names, inlined)
+        result.record = self._record(graph, names)
         self._skeletons[id(graph)] = result
         return result
 
@@ -224,25 +230,25 @@ class ModuleEmitter(ABC):
         """What the call of a block hands on of its surroundings."""
         return needs
 
-    def _records(
-        self, graph: Graph, names: Names, inlined: dict[int, str]
-    ) -> list[tuple[str, str]]:
-        """(name, expression in the spec's layout) of each value that a layer of this graph
-        computes.
+    def _record(self, graph: Graph, names: Names) -> str:
+        """The call that shows trace() each value that a layer of this graph computes.
 
         What a block gives is recorded inside of it.
         """
-        found = []
-        for node in graph.nodes:
-            for value in node.outputs if not node.bodies else ():
-                if not value.internal:
-                    text = inlined.get(id(value)) or names.of(value)
-                    found.append((value.name, self.in_spec_layout(text, value)))
-        return found
-
-    @abstractmethod
-    def in_spec_layout(self, text: str, value: Value) -> str:
-        """The expression, transposed back to the spec's layout if the value lies otherwise."""
+        nodes = [node for node in graph.nodes if not node.bodies]
+        values = [value for node in nodes for value in node.outputs if not value.internal]
+        if not values:
+            return ""
+        renamed = [
+            f"{literal(value.name)}: {name}"
+            for value in values
+            if (name := names.of(value)) != value.name
+        ]
+        scope = f"{{**locals(), {', '.join(renamed)}}}" if renamed else "locals()"
+        plain = words([value.name for value in values if not value.axes])
+        images = words([value.name for value in values if value.axes])
+        given = [scope, plain, f"images={images}" if images else ""]
+        return f"record(self, {', '.join(text for text in given if text)})"
 
     # Classes
 
@@ -341,9 +347,8 @@ class ModuleEmitter(ABC):
         first = block.members[0]
         lines = [text for line in first.lines for text in self._line_source(block, line)]
         results = ", ".join(first.results)
-        if first.records:
-            listed = ", ".join(f"{literal(name)}: {text}" for name, text in first.records)
-            lines.append(f"        record(self, {{{listed}}})")
+        if first.record:
+            lines.append(f"        {first.record}")
         elif lines and lines[-1].startswith(f"        {results} = "):
             # What nothing else reads is returned without a name.
             return [*lines[:-1], lines[-1].replace(f"{results} =", "return", 1)]

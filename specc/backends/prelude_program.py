@@ -39,8 +39,8 @@ def load(path: str, device: str | None = None) -> Model:
 
 
 def main() -> None:
-    """The command line: train, evaluate or predict with prepared arrays named part/name."""
-    parser = argparse.ArgumentParser(description=NAME)
+    """Trains, evaluates or predicts with prepared arrays named part/name."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("action", choices=("train", "evaluate", "predict"))
     parser.add_argument("data", help="npz with train/..., validation/..., test/...")
     parser.add_argument("--epochs", type=int, default=EPOCHS)
@@ -49,20 +49,20 @@ def main() -> None:
     options = parser.parse_args()
     arrays = np.load(options.data)
     model = load(options.weights) if options.weights else build()
-    trainer = Trainer(model)
 
     def part(name: str, *groups: Iterable[str]) -> list[Arrays]:
         return [{n: arrays[f"{name}/{n}"] for n in names} for names in groups]
 
+    if options.action == "predict":
+        outputs = predict(model, *part("test", INPUTS), BATCH_SIZE)
+        np.savez(options.out or "predictions.npz", **outputs)
+        return
+    trainer = Trainer(model)
     if options.action == "train":
         data = part("train", INPUTS, TARGETS)
         trainer.fit(*data, epochs=options.epochs, on_epoch=lambda **epoch: print(epoch))
         save(model, options.out or f"{NAME}.safetensors")
-    if options.action == "predict":
-        outputs = predict(model, *part("test", INPUTS), BATCH_SIZE)
-        np.savez(options.out or "predictions.npz", **outputs)
-    else:
-        print("test:", trainer.evaluate(*part("test", INPUTS, TARGETS)))
+    print("test:", trainer.evaluate(*part("test", INPUTS, TARGETS)))
 
 
 if __name__ == "__main__":

@@ -65,14 +65,9 @@ def random_normal(
     return values
 
 
-def permutation(key: int, count: int) -> np.ndarray:
-    """A random order of range(count): it sorts the stream's words, equal ones by index."""
-    return np.argsort(random_words(key, count), kind="stable")
-
-
 def batch_order(seed: int, epoch: int, count: int) -> np.ndarray:
-    """The order in which the examples of an epoch (counted from 0) are visited."""
-    return permutation(stream_key(seed, f"order/{epoch}"), count)
+    """The order in which an epoch, counted from 0, visits the examples: that of random words."""
+    return np.argsort(random_words(stream_key(seed, f"order/{epoch}"), count), kind="stable")
 
 
 def layer_key(seed: int, path: str, call: int = 0) -> int:

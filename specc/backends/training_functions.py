@@ -59,13 +59,15 @@ class TrainingWriter:
         parameters = [parameter for _, parameter in program.graph.parameters()]
         found = {program.conventions}
         found |= {"random"} if has_random(program.graph) else set()
+        found.add("stepped" if "step" in self.needs or "step=step" in self.needs else "stepless")
         given = (*program.inputs, *program.targets)
         found |= {"booleans"} if any(v.type.dtype == "bool" for v in given) else set()
         found.add("statistics" if any(not p.trainable for p in parameters) else "stateless")
         if training is not None:
             found.add("shuffle" if training.shuffle else "ordered")
             found |= {"clip"} if training.clip else set()
-            found |= {"masked"} if any(loss.mask for loss in training.losses) else set()
+            masked = "masked" if any(loss.mask for loss in training.losses) else "unmasked"
+            found |= {masked, f"{masked}_{program.conventions}"}
         return found
 
     def write(self, file: SourceFile, only: str) -> None:
@@ -101,18 +103,21 @@ class TrainingWriter:
             f"    return {call}"
         )
 
-    def _raw(self, names: Names) -> str:
-        """Unpacks the model's result into the values that it stands for."""
-        targets = [names.of(value) for value in self.program.head.inputs]
-        return f"    {', '.join(targets)} = raw"
+    def _raw_parameter(self, names: Names) -> tuple[str, list[str]]:
+        """How a function calls the model's result, and the line that unpacks several values."""
+        values = self.program.head.inputs
+        if len(values) == 1:
+            return names.of(values[0]), []
+        return "raw", [f"    {', '.join(map(names.of, values))} = raw"]
 
     def to_outputs(self) -> str:
         program = self.program
         names = Names({*self.dialect.reserved, "raw"})
+        raw, unpacked = self._raw_parameter(names)
         lines = [
-            "def to_outputs(raw):",
+            f"def to_outputs({raw}):",
             '    """The spec\'s outputs, from what the model returns."""',
-            self._raw(names),
+            *unpacked,
         ]
         results = {id(value): names.of(value) for value in program.head.inputs}
         for node in program.head.nodes:
@@ -130,11 +135,12 @@ class TrainingWriter:
     def total_loss(self) -> str:
         assert self.program.training is not None
         model = self.dialect.model
-        names = Names({*self.dialect.reserved, "raw", model, "targets", "sample_weights", "loss"})
+        names = Names({*self.dialect.reserved, "raw", model, "targets", "weights", "loss"})
+        raw, unpacked = self._raw_parameter(names)
         lines = [
-            f"def total_loss({model}, raw, targets, sample_weights=None):",
+            f"def total_loss({model}, {raw}, targets, weights=None):",
             '    """The weighted sum of all losses and penalties: a scalar."""',
-            self._raw(names),
+            *unpacked,
         ]
         terms = [self._loss(loss, names) for loss in self.program.training.losses]
         terms += penalty_terms(self.program.graph, self.where, self.dialect.penalties)
@@ -143,7 +149,7 @@ class TrainingWriter:
     def _loss(self, loss: Loss, names: Names) -> str:
         target = f"targets[{literal(loss.target.name)}]"
         values = {id(loss.prediction): names.of(loss.prediction), id(loss.target): target}
-        arguments = [self._expression(loss.node, values), "sample_weights"]
+        arguments = [self._expression(loss.node, values), "weights"]
         if loss.mask is not None:
             arguments.append(names.of(loss.mask))
         text = f"weighted_mean({', '.join(arguments)})"
@@ -193,21 +199,25 @@ def has_random(graph: Graph) -> bool:
 def layouts(weights: Mapping[str, Mapping[str, Weight]], full: bool) -> str:
     """The table LAYOUTS: where each kind of layer keeps the spec's parameters.
 
-    ``full`` also states the axes and gates that lead to the neutral layout.
+    ``full`` also states the axes that lead to the neutral layout, and the gates where some layer
+    has them in another order.
     """
+    gated = any(weight.gates for table in weights.values() for weight in table.values())
     rows = []
     for kind, table in weights.items():
         entries = []
         for name, weight in table.items():
-            item: tuple[object, ...] = (weight.attributes,)
+            place: object = weight.attributes[0]
             if full:
-                item = (weight.attributes, weight.axes or (), weight.gates or ())
-            entries.append(f"{literal(name)}: {literal(item if full else weight.attributes[0])}")
+                axes, gates = weight.axes or (), weight.gates or ()
+                place = (" ".join(weight.attributes), (axes, gates) if gated else axes)
+            entries.append(f"{literal(name)}: {literal(place)}")
         rows.append(f"    {kind}: {{{', '.join(entries)}}},")
-    what = "(attributes, axes, gates)" if full else "attribute"
+    what = "(attributes, (axes, gates))" if gated else "(attributes, axes)"
     return "\n".join(
         [
-            f"# Where each kind of layer keeps the spec's parameters: name -> {what}.",
+            "# Where each kind of layer keeps the spec's parameters: "
+            f"name -> {what if full else 'attribute'}.",
             "LAYOUTS = {",
             *rows,
             "}",

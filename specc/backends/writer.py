@@ -13,7 +13,8 @@ import re
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterable, Mapping
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,12 @@ def literal(value: Any) -> str:
     if isinstance(value, float) and value in (float("inf"), float("-inf")):
         return f'float("{value}")'
     return repr(value)
+
+
+def words(names: Sequence[str]) -> str:
+    """Names in one string, for ``split()``; a long one in several literals."""
+    lines = textwrap.wrap(" ".join(names), 80, break_long_words=False, break_on_hyphens=False)
+    return " ".join(literal(f"{line} ") for line in lines[:-1]) + "".join(map(literal, lines[-1:]))
 
 
 def class_name(name: str) -> str:

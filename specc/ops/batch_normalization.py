@@ -282,7 +282,7 @@ class BatchNorm(Op):
             scale=(node["scale"], True),
             trainable=(node["trainable"], True),
         )
-        kind = "keras.layers.BatchNormalization"
+        kind = "keras.layers.BatchNormalization" if rank == 2 else "BatchNormalization"
         if own:
             kind = "TorchBatchNormalization"
             options |= given(unbiased=(node["unbiased_variance"], True))

@@ -178,7 +178,11 @@ class Plan:
 
     def _slots(self, start: str, end: str) -> list[str]:
         """A statement with the dictionary of new slots."""
-        rows = [f'    "{slot}": [{self._fresh(slot)} for p in parameters],' for slot in self.slots]
+        fresh = {slot: self._fresh(slot) for slot in self.slots}
+        if len(fresh) > 1 and len(set(fresh.values())) == 1:
+            each = next(iter(fresh.values()))
+            return [f"{start}slot: [{each} for p in parameters] for slot in {tuple(fresh)!r}{end}"]
+        rows = [f'    "{slot}": [{each} for p in parameters],' for slot, each in fresh.items()]
         return [start, *rows, end] if rows else [start + end]
 
     def _fresh(self, slot: str) -> str:
@@ -200,20 +204,20 @@ class Plan:
             ]
             groups = "groups"
         lines.append(f"self.native = torch.optim.{form.type}({groups}{arguments})")
-        state = [f'"{key}": {self._fresh(slot)}' for slot, key in form.slots.items()]
+        lines += self._slots("self.slots = {", "}")
+        state = [f'"{key}": {slot}' for slot, key in form.slots.items()]
         if form.type != "SGD":
             device = ", device=p.device" if form.arguments.get("fused") else ""
             state.insert(0, f'"step": torch.zeros((), dtype=torch.float32{device})')
         if state:
+            bound, lists = (
+                ["p", *form.slots],
+                ["parameters", *["*self.slots.values()"] * bool(self.slots)],
+            )
             lines += [
-                "state = self.native.state",
-                "for p in parameters:",
-                f"    state[p] = {{{', '.join(state)}}}",
+                f"for {', '.join(bound)} in zip({', '.join(lists)}, strict=True):",
+                f"    self.native.state[p] = {{{', '.join(state)}}}",
             ]
-        rows = [
-            f'    "{s}": [state[p]["{key}"] for p in parameters],' for s, key in form.slots.items()
-        ]
-        lines += ["self.slots = {", *rows, "}"] if rows else ["self.slots = {}"]
         return [*lines, "self.steps = 0"] if form.counts else lines
 
     def _scalars(self) -> list[str]:
@@ -278,11 +282,11 @@ class Plan:
                 "self.steps = step + 1",
             ]
         renamed = {"lr": "rate", "eps": "epsilon"}
-        sets = [f'    group["{key}"] = {renamed[key]}' for key in form.group]
+        sets = ", ".join(f"{key}={renamed[key]}" for key in form.group)
         return [
             *lines,
             "for group in self.native.param_groups:",
-            *sets,
+            f"    group.update({sets})",
             "for parameter, gradient in zip(self.parameters, gradients, strict=True):",
             "    parameter.grad = gradient",
             "self.native.step()",

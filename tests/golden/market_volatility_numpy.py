@@ -1,10 +1,7 @@
-"""market_volatility for NumPy, written by specc 0.1.0.
+"""market_volatility for NumPy, written by specc 0.1.0 from market_volatility.yaml (dedb48d504a4).
 
-From market_volatility.yaml (dedb48d504a4).
 python market_volatility_numpy.py train data.npz --epochs 3 --out w.safetensors
-python market_volatility_numpy.py evaluate data.npz --weights w.safetensors
-python market_volatility_numpy.py predict data.npz --weights w.safetensors --out p.npz
-`specc data market_volatility.yaml -o data.npz` writes the prepared arrays.
+`specc data market_volatility.yaml -o data.npz` writes the arrays; --help shows more.
 """
 
 import argparse
@@ -199,9 +196,8 @@ def forward(model, inputs):
     return forecast
 
 
-def to_outputs(raw):
+def to_outputs(forecast):
     """The spec's outputs, from what the model returns."""
-    forecast = raw
     return {"forecast": forecast}
 
 
@@ -245,10 +241,9 @@ def absolute_error(prediction, target):
     return np.abs(prediction - target)
 
 
-def total_loss(model, raw, targets, sample_weights=None):
+def total_loss(model, forecast, targets, weights=None):
     """The weighted sum of all losses and penalties: a scalar."""
-    forecast = raw
-    return weighted_mean(mean_absolute_error(forecast, targets["volatility"]), sample_weights)
+    return weighted_mean(mean_absolute_error(forecast, targets["volatility"]), weights)
 
 
 def metric_values(raw, targets):
@@ -273,10 +268,7 @@ class Optimizer:
 
     def __init__(self, parameters):
         self.parameters = parameters
-        self.slots = {
-            "m": [np.zeros_like(p) for p in parameters],
-            "v": [np.zeros_like(p) for p in parameters],
-        }
+        self.slots = {slot: [np.zeros_like(p) for p in parameters] for slot in ("m", "v")}
 
     def scalars(self, step, rate=None):
         """What changes with the step, computed in double precision."""
@@ -336,14 +328,9 @@ def random_normal(key, count, low=-math.inf, high=math.inf):
     return values
 
 
-def permutation(key, count):
-    """A random order of range(count): it sorts the stream's words, equal ones by index."""
-    return np.argsort(random_words(key, count), kind="stable")
-
-
 def batch_order(seed, epoch, count):
-    """The order in which the examples of an epoch (counted from 0) are visited."""
-    return permutation(stream_key(seed, f"order/{epoch}"), count)
+    """The order in which an epoch, counted from 0, visits the examples: that of random words."""
+    return np.argsort(random_words(stream_key(seed, f"order/{epoch}"), count), kind="stable")
 
 
 def zeros():
@@ -638,8 +625,8 @@ def load(path, device=None):
 
 
 def main():
-    """The command line: train, evaluate or predict with prepared arrays named part/name."""
-    parser = argparse.ArgumentParser(description=NAME)
+    """Trains, evaluates or predicts with prepared arrays named part/name."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("action", choices=("train", "evaluate", "predict"))
     parser.add_argument("data", help="npz with train/..., validation/..., test/...")
     parser.add_argument("--epochs", type=int, default=EPOCHS)
@@ -648,20 +635,20 @@ def main():
     options = parser.parse_args()
     arrays = np.load(options.data)
     model = load(options.weights) if options.weights else build()
-    trainer = Trainer(model)
 
     def part(name, *groups):
         return [{n: arrays[f"{name}/{n}"] for n in names} for names in groups]
 
+    if options.action == "predict":
+        outputs = predict(model, *part("test", INPUTS), BATCH_SIZE)
+        np.savez(options.out or "predictions.npz", **outputs)
+        return
+    trainer = Trainer(model)
     if options.action == "train":
         data = part("train", INPUTS, TARGETS)
         trainer.fit(*data, epochs=options.epochs, on_epoch=lambda **epoch: print(epoch))
         save(model, options.out or f"{NAME}.safetensors")
-    if options.action == "predict":
-        outputs = predict(model, *part("test", INPUTS), BATCH_SIZE)
-        np.savez(options.out or "predictions.npz", **outputs)
-    else:
-        print("test:", trainer.evaluate(*part("test", INPUTS, TARGETS)))
+    print("test:", trainer.evaluate(*part("test", INPUTS, TARGETS)))
 
 
 if __name__ == "__main__":

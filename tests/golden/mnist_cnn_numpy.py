@@ -1,10 +1,7 @@
-"""mnist_cnn for NumPy, written by specc 0.1.0.
+"""mnist_cnn for NumPy, written by specc 0.1.0 from mnist_cnn.yaml (654a942cd0dd).
 
-From mnist_cnn.yaml (654a942cd0dd).
 python mnist_cnn_numpy.py train data.npz --epochs 3 --out w.safetensors
-python mnist_cnn_numpy.py evaluate data.npz --weights w.safetensors
-python mnist_cnn_numpy.py predict data.npz --weights w.safetensors --out p.npz
-`specc data mnist_cnn.yaml -o data.npz` writes the prepared arrays.
+`specc data mnist_cnn.yaml -o data.npz` writes the arrays; --help shows more.
 """
 
 import argparse
@@ -205,9 +202,8 @@ def forward(model, inputs):
     return hidden @ p["probabilities.kernel"] + p["probabilities.bias"]
 
 
-def to_outputs(raw):
+def to_outputs(logits):
     """The spec's outputs, from what the model returns."""
-    logits = raw
     return {"probabilities": softmax(logits, -1)}
 
 
@@ -257,11 +253,10 @@ def sparse_categorical_accuracy(prediction, target):
     return prediction.argmax(-1) == target
 
 
-def total_loss(model, raw, targets, sample_weights=None):
+def total_loss(model, logits, targets, weights=None):
     """The weighted sum of all losses and penalties: a scalar."""
-    logits = raw
     return weighted_mean(
-        sparse_categorical_crossentropy_from_logits(logits, targets["label"], 0.0), sample_weights
+        sparse_categorical_crossentropy_from_logits(logits, targets["label"], 0.0), weights
     )
 
 
@@ -287,10 +282,7 @@ class Optimizer:
 
     def __init__(self, parameters):
         self.parameters = parameters
-        self.slots = {
-            "m": [np.zeros_like(p) for p in parameters],
-            "v": [np.zeros_like(p) for p in parameters],
-        }
+        self.slots = {slot: [np.zeros_like(p) for p in parameters] for slot in ("m", "v")}
 
     def scalars(self, step, rate=None):
         """What changes with the step, computed in double precision."""
@@ -330,14 +322,9 @@ def random_uniform(key, count, start=0):
     return (random_words(key, count, start) >> 11) * 2.0**-53
 
 
-def permutation(key, count):
-    """A random order of range(count): it sorts the stream's words, equal ones by index."""
-    return np.argsort(random_words(key, count), kind="stable")
-
-
 def batch_order(seed, epoch, count):
-    """The order in which the examples of an epoch (counted from 0) are visited."""
-    return permutation(stream_key(seed, f"order/{epoch}"), count)
+    """The order in which an epoch, counted from 0, visits the examples: that of random words."""
+    return np.argsort(random_words(stream_key(seed, f"order/{epoch}"), count), kind="stable")
 
 
 def zeros():
@@ -669,8 +656,8 @@ def load(path, device=None):
 
 
 def main():
-    """The command line: train, evaluate or predict with prepared arrays named part/name."""
-    parser = argparse.ArgumentParser(description=NAME)
+    """Trains, evaluates or predicts with prepared arrays named part/name."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("action", choices=("train", "evaluate", "predict"))
     parser.add_argument("data", help="npz with train/..., validation/..., test/...")
     parser.add_argument("--epochs", type=int, default=EPOCHS)
@@ -679,20 +666,20 @@ def main():
     options = parser.parse_args()
     arrays = np.load(options.data)
     model = load(options.weights) if options.weights else build()
-    trainer = Trainer(model)
 
     def part(name, *groups):
         return [{n: arrays[f"{name}/{n}"] for n in names} for names in groups]
 
+    if options.action == "predict":
+        outputs = predict(model, *part("test", INPUTS), BATCH_SIZE)
+        np.savez(options.out or "predictions.npz", **outputs)
+        return
+    trainer = Trainer(model)
     if options.action == "train":
         data = part("train", INPUTS, TARGETS)
         trainer.fit(*data, epochs=options.epochs, on_epoch=lambda **epoch: print(epoch))
         save(model, options.out or f"{NAME}.safetensors")
-    if options.action == "predict":
-        outputs = predict(model, *part("test", INPUTS), BATCH_SIZE)
-        np.savez(options.out or "predictions.npz", **outputs)
-    else:
-        print("test:", trainer.evaluate(*part("test", INPUTS, TARGETS)))
+    print("test:", trainer.evaluate(*part("test", INPUTS, TARGETS)))
 
 
 if __name__ == "__main__":

@@ -1,17 +1,14 @@
-"""mnist_cnn for TensorFlow, written by specc 0.1.0.
+"""mnist_cnn for TensorFlow, written by specc 0.1.0 from mnist_cnn.yaml (654a942cd0dd).
 
-From mnist_cnn.yaml (654a942cd0dd).
 python mnist_cnn_tensorflow.py train data.npz --epochs 3 --out w.safetensors
-python mnist_cnn_tensorflow.py evaluate data.npz --weights w.safetensors
-python mnist_cnn_tensorflow.py predict data.npz --weights w.safetensors --out p.npz
-`specc data mnist_cnn.yaml -o data.npz` writes the prepared arrays.
+`specc data mnist_cnn.yaml -o data.npz` writes the arrays; --help shows more.
 """
 
 import argparse
 import hashlib
 import math
 import os
-from functools import reduce
+from functools import partial, reduce
 
 import numpy as np
 import tensorflow as tf
@@ -59,18 +56,7 @@ class MnistCnn(keras.Model):
         conv3 = tf.nn.relu(self.conv3(max_pool2d_2))  # (batch, 3, 3, 64)
         flatten = tf.reshape(conv3, [-1, 576])  # (batch, 576)
         hidden = tf.nn.relu(self.hidden(flatten))  # (batch, 64)
-        record(
-            self,
-            {
-                "conv1": conv1,
-                "max_pool2d": max_pool2d,
-                "conv2": conv2,
-                "max_pool2d_2": max_pool2d_2,
-                "conv3": conv3,
-                "flatten": flatten,
-                "hidden": hidden,
-            },
-        )
+        record(self, locals(), "conv1 max_pool2d conv2 max_pool2d_2 conv3 flatten hidden")
         return self.probabilities(hidden)
 
 
@@ -79,22 +65,18 @@ def apply(model, inputs, step=0, training=False):
     return model(inputs["image"])
 
 
-def to_outputs(raw):
+def to_outputs(logits):
     """The spec's outputs, from what the model returns."""
-    logits = raw
     return {"probabilities": tf.nn.softmax(logits)}
 
 
 # Losses and metrics -----------------------------------------------------------------------------
-def weighted_mean(values, sample_weights=None, mask=None):
+def weighted_mean(values, weights=None):
     """The mean of a loss's values; a weight counts for all values of its sample."""
-    if sample_weights is None and mask is None:
+    if weights is None:
         return tf.reduce_mean(values)
-    weights = tf.ones_like(values)
-    if sample_weights is not None:
-        weights *= tf.reshape(sample_weights, [-1] + [1] * (len(values.shape) - 1))
-    total = tf.reduce_sum(tf.ones_like(values))
-    return tf.reduce_sum(weights * values) / total
+    weights = tf.reshape(weights, [-1] + [1] * (len(values.shape) - 1)) * tf.ones_like(values)
+    return tf.reduce_mean(weights * values)
 
 
 def sparse_categorical_accuracy(prediction, target):
@@ -102,12 +84,11 @@ def sparse_categorical_accuracy(prediction, target):
     return tf.cast(tf.argmax(prediction, -1) == target, prediction.dtype)
 
 
-def total_loss(model, raw, targets, sample_weights=None):
+def total_loss(model, logits, targets, weights=None):
     """The weighted sum of all losses and penalties: a scalar."""
-    logits = raw
     return weighted_mean(
         tf.nn.sparse_softmax_cross_entropy_with_logits(labels=targets["label"], logits=logits),
-        sample_weights,
+        weights,
     )
 
 
@@ -137,8 +118,8 @@ class Optimizer:
         dtype = parameters[0].dtype.as_numpy_dtype
         self.beta_1, self.beta_2 = float(dtype(self.beta_1)), float(dtype(self.beta_2))
         self.slots = {
-            "m": [tf.Variable(tf.zeros_like(p), trainable=False) for p in parameters],
-            "v": [tf.Variable(tf.zeros_like(p), trainable=False) for p in parameters],
+            slot: [tf.Variable(tf.zeros_like(p), trainable=False) for p in parameters]
+            for slot in ("m", "v")
         }
 
     def scalars(self, step, rate=None):
@@ -191,14 +172,9 @@ def random_uniform(key, count, start=0):
     return (random_words(key, count, start) >> 11) * 2.0**-53
 
 
-def permutation(key, count):
-    """A random order of range(count): it sorts the stream's words, equal ones by index."""
-    return np.argsort(random_words(key, count), kind="stable")
-
-
 def batch_order(seed, epoch, count):
-    """The order in which the examples of an epoch (counted from 0) are visited."""
-    return permutation(stream_key(seed, f"order/{epoch}"), count)
+    """The order in which an epoch, counted from 0, visits the examples: that of random words."""
+    return np.argsort(random_words(stream_key(seed, f"order/{epoch}"), count), kind="stable")
 
 
 def zeros():
@@ -244,34 +220,6 @@ LAYOUTS = {
 }
 
 
-def check_names(wanted, given):
-    """Raises ValueError that lists every missing, unknown or wrongly shaped array."""
-    want = {name: np.shape(array) for name, array in wanted.items()}
-    have = {name: np.shape(array) for name, array in given.items()}
-    wrong = [name for name in want | have if want.get(name) != have.get(name)]
-    if wrong:
-        found = "; ".join(f"{n}: wanted {want.get(n)}, given {have.get(n)}" for n in wrong)
-        raise ValueError(f"arrays and their shapes do not match: {found}")
-
-
-def slices(arrays, batch_size):
-    """Consecutive batches of rows; one empty batch where there are none."""
-    count = len(next(iter(arrays.values())))
-    for start in range(0, max(count, 1), batch_size):
-        yield slice(start, min(start + batch_size, count))
-
-
-def rows_of(arrays, rows):
-    """Those rows of every array."""
-    return {name: array[rows] for name, array in arrays.items()}
-
-
-def means(totals):
-    """An epoch's means from its sums; reading them waits for the device."""
-    count = totals.pop("count", 1)
-    return {name: float(total) / count for name, total in totals.items()}
-
-
 def layers_of(layer, path=""):
     """(path, layer) of a layer and all below it: the attributes that lead there.
 
@@ -300,6 +248,22 @@ def variables_of(model):
     return {path: variable for path, variable in found.items() if variable is not None}
 
 
+def read(variables):
+    """Copies of variables, by name."""
+    return {name: np.array(variable) for name, variable in variables.items()}
+
+
+def write(variables, arrays):
+    """Sets variables. Raises ValueError that lists what is missing, unknown or misshapen."""
+    want = {name: tuple(variable.shape) for name, variable in variables.items()}
+    have = {name: np.shape(array) for name, array in arrays.items()}
+    if wrong := [name for name in want | have if want.get(name) != have.get(name)]:
+        listed = "; ".join(f"{n}: wanted {want.get(n)}, given {have.get(n)}" for n in wrong)
+        raise ValueError(f"arrays and their shapes do not match: {listed}")
+    for name, variable in variables.items():
+        variable.assign(arrays[name])
+
+
 def build(seed=SEED, dtype=DTYPE, device=None):
     """The network with the spec's initial parameters."""
     policy = keras.config.dtype_policy()
@@ -307,9 +271,7 @@ def build(seed=SEED, dtype=DTYPE, device=None):
     try:
         with tf.device(device):
             model = MnistCnn()
-            symbols = {
-                n: keras.Input(batch_shape=s, dtype=type_of(n, dtype)) for n, s in INPUTS.items()
-            }
+            symbols = {n: keras.Input(s[1:], None, type_of(n, dtype)) for n, s in INPUTS.items()}
             apply(model, symbols)  # which creates the variables
     finally:
         keras.config.set_dtype_policy(policy)
@@ -320,15 +282,12 @@ def build(seed=SEED, dtype=DTYPE, device=None):
 
 def get_parameters(model):
     """{path: array} of parameters and running statistics, in the spec's layout."""
-    return {path: each.value.numpy().copy() for path, each in variables_of(model).items()}
+    return read(variables_of(model))
 
 
 def set_parameters(model, parameters):
     """The inverse of get_parameters. Raises ValueError when names or shapes do not match."""
-    variables = variables_of(model)
-    check_names(variables, parameters)
-    for path, variable in variables.items():
-        variable.assign(parameters[path])
+    write(variables_of(model), parameters)
 
 
 def type_of(name, dtype):
@@ -351,36 +310,35 @@ def predict(model, inputs, batch_size=None):
     """{output: array} in inference mode."""
     x = to_tensors(model, inputs, INPUTS)
     with tf.device(model.device):
-        batches = [infer(model, rows_of(x, rows)) for rows in slices(x, batch_size or 2**62)]
-    return {name: np.concatenate([batch[name] for batch in batches]) for name in OUTPUTS}
+        found = [infer(model, gather(x, rows)) for rows in batches(x, batch_size or 2**62)]
+    return {name: np.concatenate([each[name] for each in found]) for name in OUTPUTS}
 
 
 RECORD = None
 
 
-def record(layer, values):
-    """Keeps the named values of a forward pass while trace() runs; otherwise nothing."""
-    if RECORD is not None:
-        RECORD.append((layer, values))
+def record(layer, values, names="", images=""):
+    """Keeps named values of a forward pass while trace() runs; of images the channels go first."""
+    for name, value in () if RECORD is None else values.items():
+        if name in names.split():
+            RECORD.append((layer, name, value))
+        elif name in images.split():
+            RECORD.append((layer, name, np.moveaxis(value, -1, 1)))
 
 
 def trace(model, inputs, targets=None, training=False, step=0):
     """{path: array} of every named value, in the spec's layout."""
     global RECORD
-    RECORD = []
+    calls = []
+    RECORD = calls
     try:
         with tf.device(model.device):
             outputs = to_outputs(apply(model, to_tensors(model, inputs, INPUTS), step, training))
-        calls = RECORD
     finally:
         RECORD = None
-    paths = {id(layer): path for path, layer in layers_of(model)}
-    found = {
-        f"{paths[id(layer)]}.{name}".lstrip("."): value
-        for layer, values in calls
-        for name, value in values.items()
-    }
-    return {path: value.numpy().copy() for path, value in (found | outputs).items()}
+    paths = {id(layer): f"{path}." if path else "" for path, layer in layers_of(model)}
+    found = {paths[id(layer)] + name: value for layer, name, value in calls}
+    return {path: np.array(value) for path, value in (found | outputs).items()}
 
 
 def loss_and_gradients(model, inputs, targets, sample_weights=None, step=0):
@@ -389,10 +347,7 @@ def loss_and_gradients(model, inputs, targets, sample_weights=None, step=0):
     x, y, *weights = trainer.batch(inputs, targets, sample_weights)
     with tf.device(model.device):
         loss, _, gradients = trainer.differentiate(x, y, step, *weights)
-    return float(loss), {
-        path: gradient.numpy().copy()
-        for path, gradient in zip(trainer.paths, gradients, strict=True)
-    }
+    return float(loss), read(dict(zip(trainer.paths, gradients, strict=True)))
 
 
 class Trainer:
@@ -444,24 +399,23 @@ class Trainer:
         return loss, batch_sums(loss, raw, targets)
 
     def score(self, inputs, targets):
-        """The sums of a batch in inference mode."""
+        """Loss and sums of a batch in inference mode."""
         raw = apply(self.model, inputs)
-        return batch_sums(total_loss(self.model, raw, targets), raw, targets)
+        loss = total_loss(self.model, raw, targets)
+        return loss, batch_sums(loss, raw, targets)
 
-    def advance(self, batch):
+    def advance(self, x, y, *weights):
         """One step on a batch of tensors: what update() gives."""
         # Rates and bias corrections come from the host, in double precision.
         scalars = tf.constant(self.optimizer.scalars(self.steps, self.rate), self.model.dtype)
-        x, y, *weights = batch
-        found = self.compiled(
-            self.update, x, y, tf.constant(self.steps, tf.int64), scalars, *weights
-        )
+        step = tf.constant(self.steps, tf.int64)
+        found = self.compiled(self.update, x, y, step, scalars, *weights)
         self.steps += 1
         return found
 
     def step(self, inputs, targets, sample_weights=None):
         """One optimizer step on a batch; its loss, still on the device."""
-        return self.advance(self.batch(inputs, targets, sample_weights))[0]
+        return self.advance(*self.batch(inputs, targets, sample_weights))[0]
 
     def fit(
         self,
@@ -480,16 +434,10 @@ class Trainer:
         history = {}
         for epoch in range(self.steps // per_epoch, epochs):
             order = batch_order(self.model.seed, epoch, count)
-            totals = {}
-            for start in range(self.steps % per_epoch * batch_size, count, batch_size):
-                rows = order[start : start + batch_size]
-                loss, sums = self.advance([gather(x, rows), gather(y, rows)])
-                add_batch(totals, sums, len(rows))
-                if on_step is not None:
-                    on_step(step=self.steps - 1, epoch=epoch, loss=loss)
-            logs = means(totals)
+            rows = batches(x, batch_size, order)[self.steps % per_epoch :]
+            logs = self.run(self.advance, x, y, rows, on_step, epoch)
             if validation is not None:
-                scores = self.evaluate(*validation, batch_size=batch_size)
+                scores = self.evaluate(*validation, batch_size)
                 logs |= {f"val_{name}": value for name, value in scores.items()}
             for name, value in logs.items():
                 history.setdefault(name, []).append(value)
@@ -497,14 +445,21 @@ class Trainer:
                 on_epoch(epoch=epoch, logs=logs)
         return history
 
+    def run(self, act, x, y, parts, on_step=None, epoch=0):
+        """The means of loss and metrics over parts of the rows, read when all are done."""
+        totals = {}
+        for rows in parts:
+            loss, sums = act(gather(x, rows), gather(y, rows))
+            totals = {name: totals.get(name, 0.0) + value for name, value in sums.items()}
+            if on_step is not None:
+                on_step(step=self.steps - 1, epoch=epoch, loss=loss)
+        count = sum(map(len, parts))
+        return {name: float(total / count) for name, total in totals.items()}
+
     def evaluate(self, inputs, targets, batch_size=BATCH_SIZE):
         """{metric: value} in inference mode; the loss includes penalties."""
         x, y = self.batch(inputs, targets)
-        totals = {}
-        for rows in slices(x, batch_size):
-            sums = self.compiled(self.score, rows_of(x, rows), rows_of(y, rows))
-            add_batch(totals, sums, rows.stop - rows.start)
-        return means(totals)
+        return self.run(partial(self.compiled, self.score), x, y, batches(x, batch_size))
 
     def slots(self):
         """{name: variable} of what the optimizer keeps for each parameter."""
@@ -516,15 +471,18 @@ class Trainer:
 
     def state(self):
         """The optimizer's slots in the spec's layout, and the step: flat and neutral."""
-        slots = {name: variable.numpy().copy() for name, variable in self.slots().items()}
-        return {"step": np.array(self.steps), **slots}
+        return {"step": np.array(self.steps), **read(self.slots())}
 
     def load_state(self, state):
         """Continues from a state(), whichever backend wrote it."""
-        check_names(self.state(), state)
+        write(self.slots(), {name: state[name] for name in state if name != "step"})
         self.steps = int(state["step"])
-        for name, variable in self.slots().items():
-            variable.assign(state[name])
+
+
+def batches(arrays, size, order=None):
+    """The rows of each batch; one without rows where there are none."""
+    rows = np.arange(len(next(iter(arrays.values())))) if order is None else order
+    return np.split(rows, range(size, len(rows), size))
 
 
 def gather(tensors, rows):
@@ -537,12 +495,6 @@ def batch_sums(loss, raw, targets):
     values = {"loss": loss, **metric_values(raw, targets)}
     size = tf.cast(tf.shape(next(iter(targets.values())))[0], loss.dtype)
     return {name: size * tf.reduce_mean(value) for name, value in values.items()}
-
-
-def add_batch(totals, sums, size):
-    """Adds a batch of ``size`` rows to the sums of its epoch."""
-    for name, value in {**sums, "count": size}.items():
-        totals[name] = totals.get(name, 0.0) + value
 
 
 # Command line -----------------------------------------------------------------------------------
@@ -564,8 +516,8 @@ def load(path, device=None):
 
 
 def main():
-    """The command line: train, evaluate or predict with prepared arrays named part/name."""
-    parser = argparse.ArgumentParser(description=NAME)
+    """Trains, evaluates or predicts with prepared arrays named part/name."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("action", choices=("train", "evaluate", "predict"))
     parser.add_argument("data", help="npz with train/..., validation/..., test/...")
     parser.add_argument("--epochs", type=int, default=EPOCHS)
@@ -574,20 +526,20 @@ def main():
     options = parser.parse_args()
     arrays = np.load(options.data)
     model = load(options.weights) if options.weights else build()
-    trainer = Trainer(model)
 
     def part(name, *groups):
         return [{n: arrays[f"{name}/{n}"] for n in names} for names in groups]
 
+    if options.action == "predict":
+        outputs = predict(model, *part("test", INPUTS), BATCH_SIZE)
+        np.savez(options.out or "predictions.npz", **outputs)
+        return
+    trainer = Trainer(model)
     if options.action == "train":
         data = part("train", INPUTS, TARGETS)
         trainer.fit(*data, epochs=options.epochs, on_epoch=lambda **epoch: print(epoch))
         save(model, options.out or f"{NAME}.safetensors")
-    if options.action == "predict":
-        outputs = predict(model, *part("test", INPUTS), BATCH_SIZE)
-        np.savez(options.out or "predictions.npz", **outputs)
-    else:
-        print("test:", trainer.evaluate(*part("test", INPUTS, TARGETS)))
+    print("test:", trainer.evaluate(*part("test", INPUTS, TARGETS)))
 
 
 if __name__ == "__main__":

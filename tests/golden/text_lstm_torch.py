@@ -1,10 +1,7 @@
-"""text_lstm for PyTorch, written by specc 0.1.0.
+"""text_lstm for PyTorch, written by specc 0.1.0 from text_lstm.yaml (deb064071f51).
 
-From text_lstm.yaml (deb064071f51).
 python text_lstm_torch.py train data.npz --epochs 3 --out w.safetensors
-python text_lstm_torch.py evaluate data.npz --weights w.safetensors
-python text_lstm_torch.py predict data.npz --weights w.safetensors --out p.npz
-`specc data text_lstm.yaml -o data.npz` writes the prepared arrays.
+`specc data text_lstm.yaml -o data.npz` writes the arrays; --help shows more.
 """
 
 import argparse
@@ -86,31 +83,22 @@ class TextLstm(nn.Module):
         # words: (batch, 40)
         embedding = self.embedding(words)  # (batch, 40, 64)
         lstm = masked_rnn(self.lstm, embedding, words != 0)[0][:, -1]  # (batch, 64)
-        record(self, {"embedding": embedding, "lstm": lstm})
+        record(self, locals(), "embedding lstm")
         return self.probabilities(lstm)
 
 
-def apply(model, inputs, step):
-    """What the model returns for a batch of tensors by input."""
-    return model(inputs["words"])
-
-
-def to_outputs(raw):
+def to_outputs(logits):
     """The spec's outputs, from what the model returns."""
-    logits = raw
     return {"probabilities": torch.softmax(logits, dim=-1)}
 
 
 # Losses and metrics -----------------------------------------------------------------------------
-def weighted_mean(values, sample_weights=None, mask=None):
+def weighted_mean(values, weights=None):
     """The mean of a loss's values; a weight counts for all values of its sample."""
-    if sample_weights is None and mask is None:
+    if weights is None:
         return values.mean()
-    weights = torch.ones_like(values)
-    if sample_weights is not None:
-        weights = weights * sample_weights.reshape(-1, *[1] * (values.ndim - 1))
-    total = weights.numel() if mask is None else mask.sum()
-    return (weights * values).sum() / total
+    weights = weights.reshape(-1, *[1] * (values.ndim - 1)).expand_as(values)
+    return (weights * values).mean()
 
 
 def sparse_categorical_accuracy(prediction, target):
@@ -118,12 +106,9 @@ def sparse_categorical_accuracy(prediction, target):
     return (prediction.argmax(-1) == target).to(prediction.dtype)
 
 
-def total_loss(model, raw, targets, sample_weights=None):
+def total_loss(model, logits, targets, weights=None):
     """The weighted sum of all losses and penalties: a scalar."""
-    logits = raw
-    return weighted_mean(
-        F.cross_entropy(logits, targets["genre"], reduction="none"), sample_weights
-    )
+    return weighted_mean(F.cross_entropy(logits, targets["genre"], reduction="none"), weights)
 
 
 def metric_values(raw, targets):
@@ -148,17 +133,13 @@ class Optimizer:
     def __init__(self, parameters):
         self.parameters = parameters
         self.native = torch.optim.Adam(parameters, betas=(0.9, 0.999), fused=True)
-        state = self.native.state
-        for p in parameters:
-            state[p] = {
+        self.slots = {slot: [torch.zeros_like(p) for p in parameters] for slot in ("m", "v")}
+        for p, m, v in zip(parameters, *self.slots.values(), strict=True):
+            self.native.state[p] = {
                 "step": torch.zeros((), dtype=torch.float32, device=p.device),
-                "exp_avg": torch.zeros_like(p),
-                "exp_avg_sq": torch.zeros_like(p),
+                "exp_avg": m,
+                "exp_avg_sq": v,
             }
-        self.slots = {
-            "m": [state[p]["exp_avg"] for p in parameters],
-            "v": [state[p]["exp_avg_sq"] for p in parameters],
-        }
         self.steps = 0
 
     def scalars(self, step, rate=None):
@@ -175,8 +156,7 @@ class Optimizer:
                 state["step"].fill_(step)
         self.steps = step + 1
         for group in self.native.param_groups:
-            group["lr"] = rate
-            group["eps"] = epsilon
+            group.update(lr=rate, eps=epsilon)
         for parameter, gradient in zip(self.parameters, gradients, strict=True):
             parameter.grad = gradient
         self.native.step()
@@ -232,14 +212,9 @@ def random_normal(key, count, low=-math.inf, high=math.inf):
     return values
 
 
-def permutation(key, count):
-    """A random order of range(count): it sorts the stream's words, equal ones by index."""
-    return np.argsort(random_words(key, count), kind="stable")
-
-
 def batch_order(seed, epoch, count):
-    """The order in which the examples of an epoch (counted from 0) are visited."""
-    return permutation(stream_key(seed, f"order/{epoch}"), count)
+    """The order in which an epoch, counted from 0, visits the examples: that of random words."""
+    return np.argsort(random_words(stream_key(seed, f"order/{epoch}"), count), kind="stable")
 
 
 def zeros():
@@ -301,73 +276,49 @@ def initial_parameters(seed=SEED):
 
 
 # Training ---------------------------------------------------------------------------------------
-# Where each kind of layer keeps the spec's parameters: name -> (attributes, axes, gates).
+# Where each kind of layer keeps the spec's parameters: name -> (attributes, axes).
 LAYOUTS = {
-    nn.Embedding: {"embeddings": (("weight",), (), ())},
+    nn.Embedding: {"embeddings": ("weight", ())},
     nn.LSTM: {
-        "kernel": (("weight_ih_l0",), (1, 0), ()),
-        "recurrent_kernel": (("weight_hh_l0",), (1, 0), ()),
-        "bias": (("bias_ih_l0",), (), ()),
+        "kernel": ("weight_ih_l0", (1, 0)),
+        "recurrent_kernel": ("weight_hh_l0", (1, 0)),
+        "bias": ("bias_ih_l0", ()),
     },
-    nn.Linear: {"kernel": (("weight",), (1, 0), ()), "bias": (("bias",), (), ())},
+    nn.Linear: {"kernel": ("weight", (1, 0)), "bias": ("bias", ())},
 }
 
 
-def check_names(wanted, given):
-    """Raises ValueError that lists every missing, unknown or wrongly shaped array."""
-    want = {name: np.shape(array) for name, array in wanted.items()}
-    have = {name: np.shape(array) for name, array in given.items()}
-    wrong = [name for name in want | have if want.get(name) != have.get(name)]
-    if wrong:
-        found = "; ".join(f"{n}: wanted {want.get(n)}, given {have.get(n)}" for n in wrong)
-        raise ValueError(f"arrays and their shapes do not match: {found}")
-
-
-def slices(arrays, batch_size):
-    """Consecutive batches of rows; one empty batch where there are none."""
-    count = len(next(iter(arrays.values())))
-    for start in range(0, max(count, 1), batch_size):
-        yield slice(start, min(start + batch_size, count))
-
-
-def rows_of(arrays, rows):
-    """Those rows of every array."""
-    return {name: array[rows] for name, array in arrays.items()}
-
-
-def means(totals):
-    """An epoch's means from its sums; reading them waits for the device."""
-    count = totals.pop("count", 1)
-    return {name: float(total) / count for name, total in totals.items()}
-
-
-def modules_of(model):
-    """(path, module): an attribute whose name was taken has an underscore more than the spec's."""
-    for path, module in model.named_modules():
-        yield ".".join(part.removesuffix("_") for part in path.split(".")), module
-
-
 def tensors_of(model):
-    """(path, tensors, axes, gates) of every parameter and running statistic of the spec."""
-    for path, module in modules_of(model):
-        for name, (attributes, axes, gates) in LAYOUTS.get(type(module), {}).items():
-            tensors = [getattr(module, attribute, None) for attribute in attributes]
+    """(path, tensors, layout) of every parameter and running statistic of the spec."""
+    for path, module in model.named_modules():
+        for name, (attributes, layout) in LAYOUTS.get(type(module), {}).items():
+            tensors = [getattr(module, attribute, None) for attribute in attributes.split()]
             if tensors[0] is not None:
-                yield f"{path}.{name}", tensors, axes, gates
+                yield f"{path}.{name}", tensors, layout
 
 
-def to_spec(tensors, axes, gates):
-    """A copy of PyTorch's arrays in the spec's layout."""
-    array = np.stack([tensor.detach().cpu().numpy() for tensor in tensors])
-    array = array if len(tensors) > 1 else array[0]
-    array = array.transpose(axes) if axes else array
-    return np.ascontiguousarray(array)
+def read(places):
+    """{name: a copy in the spec's layout} of (name, tensors, layout)."""
+    found = {}
+    for name, tensors, axes in places:
+        array = torch.stack(tensors).squeeze(0).detach().cpu().numpy()
+        array = array.transpose(axes) if axes else array
+        found[name] = np.ascontiguousarray(array)
+    return found
 
 
-def from_spec(array, tensors, axes, gates):
-    """Copies an array in the spec's layout into PyTorch's tensors."""
-    array = array.transpose(np.argsort(axes)) if axes else array
-    with torch.no_grad():
+@torch.no_grad()
+def write(places, arrays):
+    """The inverse of read(). Raises ValueError that lists what is missing, unknown or misshapen."""
+    places = list(places)
+    want = {name: array.shape for name, array in read(places).items()}
+    have = {name: np.shape(array) for name, array in arrays.items()}
+    if wrong := [name for name in want | have if want.get(name) != have.get(name)]:
+        listed = "; ".join(f"{n}: wanted {want.get(n)}, given {have.get(n)}" for n in wrong)
+        raise ValueError(f"arrays and their shapes do not match: {listed}")
+    for name, tensors, axes in places:
+        array = np.asarray(arrays[name])
+        array = array.transpose(np.argsort(axes)) if axes else array
         for tensor, part in zip(tensors, array if len(tensors) > 1 else [array], strict=True):
             tensor.copy_(torch.tensor(part))
 
@@ -382,77 +333,65 @@ def build(seed=SEED, dtype=DTYPE, device=None):
 
 def get_parameters(model):
     """{path: array} of parameters and running statistics, in the spec's layout."""
-    return {path: to_spec(*where) for path, *where in tensors_of(model)}
+    return read(tensors_of(model))
 
 
 def set_parameters(model, parameters):
     """The inverse of get_parameters. Raises ValueError when names or shapes do not match."""
-    check_names(get_parameters(model), parameters)
-    for path, *where in tensors_of(model):
-        from_spec(np.asarray(parameters[path]), *where)
+    write(tensors_of(model), parameters)
 
 
 def to_tensors(model, arrays, names):
     """The named arrays as tensors of the model's precision, on its device."""
     like = next(model.parameters())
-    types = dict.fromkeys(INTEGERS, torch.int64)
-    return {
-        name: torch.as_tensor(arrays[name], dtype=types.get(name, like.dtype), device=like.device)
-        for name in names
-    }
+    types = dict.fromkeys(names, like.dtype) | dict.fromkeys(INTEGERS, torch.int64)
+    return {n: torch.as_tensor(arrays[n], dtype=types[n], device=like.device) for n in names}
 
 
+@torch.inference_mode()
 def predict(model, inputs, batch_size=None):
     """{output: array} in inference mode."""
     model.eval()
-    x = to_tensors(model, inputs, INPUTS)
-    with torch.inference_mode():
-        batches = [
-            to_outputs(apply(model, rows_of(x, rows), 0)) for rows in slices(x, batch_size or 2**62)
-        ]
-    return {name: torch.cat([batch[name] for batch in batches]).cpu().numpy() for name in OUTPUTS}
+    x = to_tensors(model, inputs, INPUTS).values()
+    batches = zip(*(torch.split(each, batch_size or 2**62) for each in x), strict=True)
+    found = [to_outputs(model(*batch)) for batch in batches]
+    return {name: torch.cat([each[name] for each in found]).cpu().numpy() for name in OUTPUTS}
 
 
 RECORD = None
 
 
-def record(module, values):
-    """Keeps the named values of a forward pass while trace() runs; otherwise nothing."""
-    if RECORD is not None:
-        RECORD.append((module, values))
+def record(module, values, names="", images=""):
+    """Keeps named values of a forward pass while trace() runs; of images the channels go last."""
+    for name, value in () if RECORD is None else values.items():
+        if name in names.split():
+            RECORD.append((module, name, value))
+        elif name in images.split():
+            RECORD.append((module, name, value.movedim(1, -1)))
 
 
 def trace(model, inputs, targets=None, training=False, step=0):
     """{path: array} of every named value, in the spec's layout."""
     global RECORD
-    model.train(training)
-    RECORD = []
+    x = to_tensors(model, inputs, INPUTS).values()
+    calls = []
+    RECORD = calls
     try:
         with torch.no_grad():
-            outputs = to_outputs(apply(model, to_tensors(model, inputs, INPUTS), step))
-        calls = RECORD
+            outputs = to_outputs(model.train(training)(*x))
     finally:
         RECORD = None
-    paths = {id(module): path for path, module in modules_of(model)}
-    found = {
-        f"{paths[id(module)]}.{name}".lstrip("."): value
-        for module, values in calls
-        for name, value in values.items()
-    }
+    paths = {module: f"{path}." if path else "" for path, module in model.named_modules()}
+    found = {paths[module] + name: value for module, name, value in calls}
     return {path: value.cpu().numpy().copy() for path, value in (found | outputs).items()}
 
 
 def loss_and_gradients(model, inputs, targets, sample_weights=None, step=0):
     """The total loss in training mode, and {path: gradient} before clipping."""
     trainer = Trainer(model)
-    x, y, weights = trainer.batch(inputs, targets, sample_weights)
-    loss, _, gradients = trainer.differentiate(x, y, weights, step)
-    named = dict(zip(map(id, trainer.parameters), gradients, strict=True))
-    return float(loss), {
-        path: to_spec([named[id(tensor)] for tensor in tensors], *layout)
-        for path, tensors, *layout in tensors_of(model)
-        if id(tensors[0]) in named
-    }
+    batch = trainer.batch(inputs, targets, sample_weights)
+    loss, _, gradients = trainer.differentiate(step, *batch)
+    return float(loss), read(trainer.named(gradients))
 
 
 class Trainer:
@@ -460,31 +399,34 @@ class Trainer:
 
     def __init__(self, model, learning_rate=None):
         self.model, self.rate, self.steps = model, learning_rate, 0
-        found = [tensor for _, tensors, *_ in tensors_of(model) for tensor in tensors]
-        self.parameters = [tensor for tensor in found if tensor.requires_grad]
+        self.trained = [each for each in tensors_of(model) if each[1][0].requires_grad]
+        self.parameters = [tensor for _, tensors, _ in self.trained for tensor in tensors]
         self.optimizer = Optimizer(self.parameters)
 
-    def batch(self, inputs, targets, sample_weights):
+    def named(self, values, prefix=""):
+        """(name, tensors, layout) from a tensor for each of the parameters."""
+        each = iter(values)
+        for path, tensors, layout in self.trained:
+            yield prefix + path, [next(each) for _ in tensors], layout
+
+    def batch(self, inputs, targets, weights=None):
         """A batch of arrays as tensors on the model's device."""
         x, y = to_tensors(self.model, inputs, INPUTS), to_tensors(self.model, targets, TARGETS)
-        if sample_weights is not None:
-            sample_weights = torch.as_tensor(sample_weights).to(self.parameters[0])
-        return [x, y, sample_weights]
+        return x, y, None if weights is None else torch.as_tensor(weights).to(self.parameters[0])
 
-    def differentiate(self, inputs, targets, weights, step):
+    def differentiate(self, step, x, y, weights=None):
         """(loss, what the model returned, gradients) of a batch in training mode."""
-        self.model.train()
-        raw = apply(self.model, inputs, step)
-        loss = total_loss(self.model, raw, targets, weights)
         for parameter in self.parameters:
             parameter.grad = None
+        raw = self.model.train()(*x.values())
+        loss = total_loss(self.model, raw, y, weights)
         loss.backward()
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.parameters]
         return loss.detach(), raw, gradients
 
-    def advance(self, inputs, targets, weights=None):
+    def advance(self, x, y, weights=None):
         """One step on a batch of tensors: (loss, what the model returned before it)."""
-        loss, raw, gradients = self.differentiate(inputs, targets, weights, self.steps)
+        loss, raw, gradients = self.differentiate(self.steps, x, y, weights)
         gradients = clip_gradients(gradients)
         self.optimizer.update(gradients, self.optimizer.scalars(self.steps, self.rate))
         self.steps += 1
@@ -505,22 +447,16 @@ class Trainer:
         on_epoch=None,
     ):
         """Trains until ``epochs`` epochs are done since step 0; the history by metric."""
-        x, y, _ = self.batch(inputs, targets, None)
+        x, y, _ = self.batch(inputs, targets)
         count = len(next(iter(x.values())))
         per_epoch = -(-count // batch_size)
         history = {}
         for epoch in range(self.steps // per_epoch, epochs):
             order = torch.from_numpy(batch_order(self.model.seed, epoch, count))
-            totals = {}
-            for rows in torch.split(order, batch_size)[self.steps % per_epoch :]:
-                expected = rows_of(y, rows)
-                loss, raw = self.advance(rows_of(x, rows), expected)
-                add_batch(totals, loss, raw, expected)
-                if on_step is not None:
-                    on_step(step=self.steps - 1, epoch=epoch, loss=loss)
-            logs = means(totals)
+            rows = torch.split(order[self.steps % per_epoch * batch_size :], batch_size)
+            logs = self.run(self.advance, x, y, rows, on_step, epoch)
             if validation is not None:
-                scores = self.evaluate(*validation, batch_size=batch_size)
+                scores = self.evaluate(*validation, batch_size)
                 logs |= {f"val_{name}": value for name, value in scores.items()}
             for name, value in logs.items():
                 history.setdefault(name, []).append(value)
@@ -528,46 +464,45 @@ class Trainer:
                 on_epoch(epoch=epoch, logs=logs)
         return history
 
+    def run(self, act, x, y, batches, on_step=None, epoch=0):
+        """The means of loss and metrics over batches of rows, read when all are done."""
+        totals = {}
+        for rows in batches:
+            inputs, targets = ({n: array[rows] for n, array in each.items()} for each in (x, y))
+            loss, raw = act(inputs, targets)
+            for name, value in {"loss": loss, **metric_values(raw, targets)}.items():
+                totals[name] = totals.get(name, 0.0) + value.detach().mean() * len(rows)
+            if on_step is not None:
+                on_step(step=self.steps - 1, epoch=epoch, loss=loss)
+        count = sum(map(len, batches))
+        return {name: float(total / count) for name, total in totals.items()}
+
+    @torch.inference_mode()
     def evaluate(self, inputs, targets, batch_size=BATCH_SIZE):
         """{metric: value} in inference mode; the loss includes penalties."""
         self.model.eval()
-        x, y, _ = self.batch(inputs, targets, None)
-        totals = {}
-        with torch.inference_mode():
-            for rows in slices(x, batch_size):
-                raw, expected = apply(self.model, rows_of(x, rows), 0), rows_of(y, rows)
-                add_batch(totals, total_loss(self.model, raw, expected), raw, expected)
-        return means(totals)
+        x, y, _ = self.batch(inputs, targets)
+        rows = torch.split(torch.arange(len(next(iter(x.values())))), batch_size)
+        return self.run(self.score, x, y, rows)
+
+    def score(self, x, y):
+        """(loss, what the model returned) of a batch."""
+        raw = self.model(*x.values())
+        return total_loss(self.model, raw, y), raw
 
     def slots(self):
-        """(name, tensors, axes, gates) of what the optimizer keeps for each parameter."""
-        index = {id(tensor): i for i, tensor in enumerate(self.parameters)}
+        """(name, tensors, layout) of what the optimizer keeps for each parameter."""
         for slot, values in self.optimizer.slots.items():
-            for path, tensors, *layout in tensors_of(self.model):
-                if id(tensors[0]) in index:
-                    held = [values[index[id(tensor)]] for tensor in tensors]
-                    yield f"{Optimizer.kind}.{slot}/{path}", held, *layout
+            yield from self.named(values, f"{Optimizer.kind}.{slot}/")
 
     def state(self):
         """The optimizer's slots in the spec's layout, and the step: flat and neutral."""
-        slots = {name: to_spec(*where) for name, *where in self.slots()}
-        return {"step": np.array(self.steps), **slots}
+        return {"step": np.array(self.steps), **read(self.slots())}
 
     def load_state(self, state):
         """Continues from a state(), whichever backend wrote it."""
-        check_names(self.state(), state)
+        write(self.slots(), {name: state[name] for name in state if name != "step"})
         self.steps = int(state["step"])
-        for name, *where in self.slots():
-            from_spec(state[name], *where)
-
-
-def add_batch(totals, loss, raw, targets):
-    """Adds a batch's loss and metrics to the sums of its epoch, weighted by its size."""
-    size = len(next(iter(targets.values())))
-    values = {name: each.mean() for name, each in metric_values(raw, targets).items()}
-    for name, value in {"loss": loss, **values}.items():
-        totals[name] = totals.get(name, 0.0) + value.detach() * size
-    totals["count"] = totals.get("count", 0) + size
 
 
 # Command line -----------------------------------------------------------------------------------
@@ -589,8 +524,8 @@ def load(path, device=None):
 
 
 def main():
-    """The command line: train, evaluate or predict with prepared arrays named part/name."""
-    parser = argparse.ArgumentParser(description=NAME)
+    """Trains, evaluates or predicts with prepared arrays named part/name."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("action", choices=("train", "evaluate", "predict"))
     parser.add_argument("data", help="npz with train/..., validation/..., test/...")
     parser.add_argument("--epochs", type=int, default=EPOCHS)
@@ -599,20 +534,20 @@ def main():
     options = parser.parse_args()
     arrays = np.load(options.data)
     model = load(options.weights) if options.weights else build()
-    trainer = Trainer(model)
 
     def part(name, *groups):
         return [{n: arrays[f"{name}/{n}"] for n in names} for names in groups]
 
+    if options.action == "predict":
+        outputs = predict(model, *part("test", INPUTS), BATCH_SIZE)
+        np.savez(options.out or "predictions.npz", **outputs)
+        return
+    trainer = Trainer(model)
     if options.action == "train":
         data = part("train", INPUTS, TARGETS)
         trainer.fit(*data, epochs=options.epochs, on_epoch=lambda **epoch: print(epoch))
         save(model, options.out or f"{NAME}.safetensors")
-    if options.action == "predict":
-        outputs = predict(model, *part("test", INPUTS), BATCH_SIZE)
-        np.savez(options.out or "predictions.npz", **outputs)
-    else:
-        print("test:", trainer.evaluate(*part("test", INPUTS, TARGETS)))
+    print("test:", trainer.evaluate(*part("test", INPUTS, TARGETS)))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,7 @@
-"""two_inputs for NumPy, written by specc 0.1.0.
+"""two_inputs for NumPy, written by specc 0.1.0 from two_inputs.yaml (acb0d4fbb589).
 
-From two_inputs.yaml (acb0d4fbb589).
 python two_inputs_numpy.py train data.npz --epochs 3 --out w.safetensors
-python two_inputs_numpy.py evaluate data.npz --weights w.safetensors
-python two_inputs_numpy.py predict data.npz --weights w.safetensors --out p.npz
-`specc data two_inputs.yaml -o data.npz` writes the prepared arrays.
+`specc data two_inputs.yaml -o data.npz` writes the arrays; --help shows more.
 """
 
 import argparse
@@ -238,14 +235,13 @@ def binary_accuracy(prediction, target):
     return (prediction > 0.5) == (target > 0.5)
 
 
-def total_loss(model, raw, targets, sample_weights=None):
+def total_loss(model, raw, targets, weights=None):
     """The weighted sum of all losses and penalties: a scalar."""
     logits, logits_1 = raw
     return weighted_mean(
-        binary_crossentropy_from_logits(logits, targets["same"].astype(logits.dtype), 0.0),
-        sample_weights,
+        binary_crossentropy_from_logits(logits, targets["same"].astype(logits.dtype), 0.0), weights
     ) + 0.5 * weighted_mean(
-        sparse_categorical_crossentropy_from_logits(logits_1, targets["digit"], 0.0), sample_weights
+        sparse_categorical_crossentropy_from_logits(logits_1, targets["digit"], 0.0), weights
     )
 
 
@@ -276,10 +272,7 @@ class Optimizer:
 
     def __init__(self, parameters):
         self.parameters = parameters
-        self.slots = {
-            "m": [np.zeros_like(p) for p in parameters],
-            "v": [np.zeros_like(p) for p in parameters],
-        }
+        self.slots = {slot: [np.zeros_like(p) for p in parameters] for slot in ("m", "v")}
 
     def scalars(self, step, rate=None):
         """What changes with the step, computed in double precision."""
@@ -319,14 +312,9 @@ def random_uniform(key, count, start=0):
     return (random_words(key, count, start) >> 11) * 2.0**-53
 
 
-def permutation(key, count):
-    """A random order of range(count): it sorts the stream's words, equal ones by index."""
-    return np.argsort(random_words(key, count), kind="stable")
-
-
 def batch_order(seed, epoch, count):
-    """The order in which the examples of an epoch (counted from 0) are visited."""
-    return permutation(stream_key(seed, f"order/{epoch}"), count)
+    """The order in which an epoch, counted from 0, visits the examples: that of random words."""
+    return np.argsort(random_words(stream_key(seed, f"order/{epoch}"), count), kind="stable")
 
 
 def zeros():
@@ -676,8 +664,8 @@ def load(path, device=None):
 
 
 def main():
-    """The command line: train, evaluate or predict with prepared arrays named part/name."""
-    parser = argparse.ArgumentParser(description=NAME)
+    """Trains, evaluates or predicts with prepared arrays named part/name."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("action", choices=("train", "evaluate", "predict"))
     parser.add_argument("data", help="npz with train/..., validation/..., test/...")
     parser.add_argument("--epochs", type=int, default=EPOCHS)
@@ -686,20 +674,20 @@ def main():
     options = parser.parse_args()
     arrays = np.load(options.data)
     model = load(options.weights) if options.weights else build()
-    trainer = Trainer(model)
 
     def part(name, *groups):
         return [{n: arrays[f"{name}/{n}"] for n in names} for names in groups]
 
+    if options.action == "predict":
+        outputs = predict(model, *part("test", INPUTS), BATCH_SIZE)
+        np.savez(options.out or "predictions.npz", **outputs)
+        return
+    trainer = Trainer(model)
     if options.action == "train":
         data = part("train", INPUTS, TARGETS)
         trainer.fit(*data, epochs=options.epochs, on_epoch=lambda **epoch: print(epoch))
         save(model, options.out or f"{NAME}.safetensors")
-    if options.action == "predict":
-        outputs = predict(model, *part("test", INPUTS), BATCH_SIZE)
-        np.savez(options.out or "predictions.npz", **outputs)
-    else:
-        print("test:", trainer.evaluate(*part("test", INPUTS, TARGETS)))
+    print("test:", trainer.evaluate(*part("test", INPUTS, TARGETS)))
 
 
 if __name__ == "__main__":

@@ -39,7 +39,9 @@ def test_schema_is_valid():
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_examples_fit(path):
     validator = jsonschema.Draft202012Validator(spec_schema())
-    problems = [error.message for error in validator.iter_errors(written(to_plain(load_tree(path))))]
+    problems = [
+        error.message for error in validator.iter_errors(written(to_plain(load_tree(path))))
+    ]
     assert problems == []
 
 

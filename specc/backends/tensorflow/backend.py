@@ -10,15 +10,16 @@ from specc.backends.files import SHARED_PRELUDE, SourceFile, constants, header
 from specc.backends.modules import ModuleEmitter
 from specc.backends.prelude import read_prelude
 from specc.backends.training_functions import Dialect, TrainingWriter, layouts
-from specc.ir.graph import Graph, Program, Value
+from specc.ir.graph import Graph, Program
 from specc.ops.registry import OPS
-from specc.passes.layout import assign_layout, inverse
+from specc.passes.layout import assign_layout
 from specc.training.frameworks import TENSORFLOW
 
 _HERE = Path(__file__).parent
 PRELUDE = (
     (_HERE / "prelude_layers.py", "layers"),
     (_HERE / "prelude_ops.py", "layers"),
+    (_HERE / "prelude_attention.py", "layers"),
     (_HERE / "prelude_recurrent.py", "layers"),
     (_HERE / "prelude_losses.py", "losses and metrics"),
     *SHARED_PRELUDE,
@@ -84,9 +85,6 @@ class TensorflowModules(ModuleEmitter):
     def passed(self, needs: list[str]) -> list[str]:
         """By keyword: Keras takes positional arguments for tensors of the batch."""
         return [f"{name}={name}" for name in needs]
-
-    def in_spec_layout(self, text: str, value: Value) -> str:
-        return f"tf.transpose({text}, {list(inverse(value.axes))})" if value.axes else text
 
 
 class TensorflowBackend(Backend):

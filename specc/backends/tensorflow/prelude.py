@@ -3,8 +3,8 @@
 A line that ends with ``#: feature`` is kept only in programs that have that feature.
 """
 
-from collections.abc import Callable, Iterator
-from functools import reduce
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial, reduce
 from typing import Any
 
 import keras
@@ -31,7 +31,7 @@ from specc.backends.emitted import (
     to_outputs,
     total_loss,
 )
-from specc.backends.prelude_arrays import Arrays, check_names, means, rows_of, slices
+from specc.backends.prelude_arrays import Arrays
 from specc.backends.prelude_shared import batch_order
 from specc.backends.tensorflow.prelude_layers import Dropout
 
@@ -66,6 +66,22 @@ def variables_of(model: keras.Model) -> dict[str, keras.Variable]:
     return {path: variable for path, variable in found.items() if variable is not None}
 
 
+def read(variables: Mapping[str, Any]) -> Arrays:
+    """Copies of variables, by name."""
+    return {name: np.array(variable) for name, variable in variables.items()}
+
+
+def write(variables: Mapping[str, Any], arrays: Arrays) -> None:
+    """Sets variables. Raises ValueError that lists what is missing, unknown or misshapen."""
+    want = {name: tuple(variable.shape) for name, variable in variables.items()}
+    have = {name: np.shape(array) for name, array in arrays.items()}
+    if wrong := [name for name in want | have if want.get(name) != have.get(name)]:
+        listed = "; ".join(f"{n}: wanted {want.get(n)}, given {have.get(n)}" for n in wrong)
+        raise ValueError(f"arrays and their shapes do not match: {listed}")
+    for name, variable in variables.items():
+        variable.assign(arrays[name])
+
+
 def build(seed: int = SEED, dtype: str = DTYPE, device: str | None = None) -> Model:
     """The network with the spec's initial parameters."""
     policy = keras.config.dtype_policy()
@@ -73,9 +89,7 @@ def build(seed: int = SEED, dtype: str = DTYPE, device: str | None = None) -> Mo
     try:
         with tf.device(device):
             model = Model()
-            symbols = {
-                n: keras.Input(batch_shape=s, dtype=type_of(n, dtype)) for n, s in INPUTS.items()
-            }
+            symbols = {n: keras.Input(s[1:], None, type_of(n, dtype)) for n, s in INPUTS.items()}
             apply(model, symbols)  # which creates the variables
     finally:
         keras.config.set_dtype_policy(policy)
@@ -89,15 +103,12 @@ def build(seed: int = SEED, dtype: str = DTYPE, device: str | None = None) -> Mo
 
 def get_parameters(model: keras.Model) -> Arrays:
     """{path: array} of parameters and running statistics, in the spec's layout."""
-    return {path: each.value.numpy().copy() for path, each in variables_of(model).items()}
+    return read(variables_of(model))
 
 
 def set_parameters(model: keras.Model, parameters: Arrays) -> None:
     """The inverse of get_parameters. Raises ValueError when names or shapes do not match."""
-    variables = variables_of(model)
-    check_names(variables, parameters)
-    for path, variable in variables.items():
-        variable.assign(parameters[path])
+    write(variables_of(model), parameters)
 
 
 def type_of(name: str, dtype: str) -> str:
@@ -122,17 +133,20 @@ def predict(model: keras.Model, inputs: Arrays, batch_size: int | None = None) -
     """{output: array} in inference mode."""
     x = to_tensors(model, inputs, INPUTS)
     with tf.device(model.device):
-        batches = [infer(model, rows_of(x, rows)) for rows in slices(x, batch_size or 2**62)]
-    return {name: np.concatenate([batch[name] for batch in batches]) for name in OUTPUTS}
+        found = [infer(model, gather(x, rows)) for rows in batches(x, batch_size or 2**62)]
+    return {name: np.concatenate([each[name] for each in found]) for name in OUTPUTS}
 
 
-RECORD: list[tuple[keras.Layer, Tensors]] | None = None
+RECORD: Any = None
 
 
-def record(layer: keras.Layer, values: Tensors) -> None:
-    """Keeps the named values of a forward pass while trace() runs; otherwise nothing."""
-    if RECORD is not None:
-        RECORD.append((layer, values))
+def record(layer: keras.Layer, values: Any, names: str = "", images: str = "") -> None:
+    """Keeps named values of a forward pass while trace() runs; of images the channels go first."""
+    for name, value in () if RECORD is None else values.items():
+        if name in names.split():
+            RECORD.append((layer, name, value))
+        elif name in images.split():
+            RECORD.append((layer, name, np.moveaxis(value, -1, 1)))
 
 
 def trace(
@@ -145,22 +159,18 @@ def trace(
     """{path: array} of every named value, in the spec's layout."""
     global RECORD
     kept = [(v, v.value.numpy()) for v in model.non_trainable_variables]  #: statistics
-    RECORD = []
+    calls: list[Any] = []
+    RECORD = calls
     try:
         with tf.device(model.device):
             outputs = to_outputs(apply(model, to_tensors(model, inputs, INPUTS), step, training))
-        calls = RECORD
     finally:
         RECORD = None
         for variable, value in kept:  #: statistics
             variable.assign(value)  #: statistics
-    paths = {id(layer): path for path, layer in layers_of(model)}
-    found = {
-        f"{paths[id(layer)]}.{name}".lstrip("."): value
-        for layer, values in calls
-        for name, value in values.items()
-    }
-    return {path: value.numpy().copy() for path, value in (found | outputs).items()}
+    paths = {id(layer): f"{path}." if path else "" for path, layer in layers_of(model)}
+    found = {paths[id(layer)] + name: value for layer, name, value in calls}
+    return {path: np.array(value) for path, value in (found | outputs).items()}
 
 
 def loss_and_gradients(
@@ -178,10 +188,7 @@ def loss_and_gradients(
         loss, _, gradients = trainer.differentiate(x, y, step, *weights)
     for variable, value in kept:  #: statistics
         variable.assign(value)  #: statistics
-    return float(loss), {
-        path: gradient.numpy().copy()
-        for path, gradient in zip(trainer.paths, gradients, strict=True)
-    }
+    return float(loss), read(dict(zip(trainer.paths, gradients, strict=True)))
 
 
 class Trainer:
@@ -237,19 +244,18 @@ class Trainer:
         self.optimizer.update(gradients, tuple(tf.unstack(scalars)))
         return loss, batch_sums(loss, raw, targets)
 
-    def score(self, inputs: Any, targets: Any) -> Tensors:
-        """The sums of a batch in inference mode."""
+    def score(self, inputs: Any, targets: Any) -> tuple[Any, ...]:
+        """Loss and sums of a batch in inference mode."""
         raw = apply(self.model, inputs)
-        return batch_sums(total_loss(self.model, raw, targets), raw, targets)
+        loss = total_loss(self.model, raw, targets)
+        return loss, batch_sums(loss, raw, targets)
 
-    def advance(self, batch: list[Any]) -> tuple[Any, ...]:
+    def advance(self, x: Any, y: Any, *weights: Any) -> tuple[Any, ...]:
         """One step on a batch of tensors: what update() gives."""
         # Rates and bias corrections come from the host, in double precision.
         scalars = tf.constant(self.optimizer.scalars(self.steps, self.rate), self.model.dtype)
-        x, y, *weights = batch
-        found = self.compiled(
-            self.update, x, y, tf.constant(self.steps, tf.int64), scalars, *weights
-        )
+        step = tf.constant(self.steps, tf.int64)
+        found = self.compiled(self.update, x, y, step, scalars, *weights)
         self.steps += 1
         return found
 
@@ -257,7 +263,7 @@ class Trainer:
         self, inputs: Arrays, targets: Arrays, sample_weights: np.ndarray | None = None
     ) -> tf.Tensor:
         """One optimizer step on a batch; its loss, still on the device."""
-        return self.advance(self.batch(inputs, targets, sample_weights))[0]
+        return self.advance(*self.batch(inputs, targets, sample_weights))[0]
 
     def fit(
         self,
@@ -277,16 +283,10 @@ class Trainer:
         for epoch in range(self.steps // per_epoch, epochs):
             order = batch_order(self.model.seed, epoch, count)  #: shuffle
             order = np.arange(count)  #: ordered
-            totals: dict[str, Any] = {}
-            for start in range(self.steps % per_epoch * batch_size, count, batch_size):
-                rows = order[start : start + batch_size]
-                loss, sums = self.advance([gather(x, rows), gather(y, rows)])
-                add_batch(totals, sums, len(rows))
-                if on_step is not None:
-                    on_step(step=self.steps - 1, epoch=epoch, loss=loss)
-            logs = means(totals)
+            rows = batches(x, batch_size, order)[self.steps % per_epoch :]
+            logs = self.run(self.advance, x, y, rows, on_step, epoch)
             if validation is not None:
-                scores = self.evaluate(*validation, batch_size=batch_size)
+                scores = self.evaluate(*validation, batch_size)
                 logs |= {f"val_{name}": value for name, value in scores.items()}
             for name, value in logs.items():
                 history.setdefault(name, []).append(value)
@@ -294,16 +294,31 @@ class Trainer:
                 on_epoch(epoch=epoch, logs=logs)
         return history
 
+    def run(
+        self,
+        act: Callable[..., Any],
+        x: Tensors,
+        y: Tensors,
+        parts: Any,
+        on_step: Callable[..., None] | None = None,
+        epoch: int = 0,
+    ) -> dict[str, float]:
+        """The means of loss and metrics over parts of the rows, read when all are done."""
+        totals: dict[str, Any] = {}
+        for rows in parts:
+            loss, sums = act(gather(x, rows), gather(y, rows))
+            totals = {name: totals.get(name, 0.0) + value for name, value in sums.items()}
+            if on_step is not None:
+                on_step(step=self.steps - 1, epoch=epoch, loss=loss)
+        count = sum(map(len, parts))
+        return {name: float(total / count) for name, total in totals.items()}
+
     def evaluate(
         self, inputs: Arrays, targets: Arrays, batch_size: int = BATCH_SIZE
     ) -> dict[str, float]:
         """{metric: value} in inference mode; the loss includes penalties."""
         x, y = self.batch(inputs, targets)
-        totals: dict[str, Any] = {}
-        for rows in slices(x, batch_size):
-            sums = self.compiled(self.score, rows_of(x, rows), rows_of(y, rows))
-            add_batch(totals, sums, rows.stop - rows.start)
-        return means(totals)
+        return self.run(partial(self.compiled, self.score), x, y, batches(x, batch_size))
 
     def slots(self) -> dict[str, tf.Variable]:
         """{name: variable} of what the optimizer keeps for each parameter."""
@@ -315,15 +330,18 @@ class Trainer:
 
     def state(self) -> Arrays:
         """The optimizer's slots in the spec's layout, and the step: flat and neutral."""
-        slots = {name: variable.numpy().copy() for name, variable in self.slots().items()}
-        return {"step": np.array(self.steps), **slots}
+        return {"step": np.array(self.steps), **read(self.slots())}
 
     def load_state(self, state: Arrays) -> None:
         """Continues from a state(), whichever backend wrote it."""
-        check_names(self.state(), state)
+        write(self.slots(), {name: state[name] for name in state if name != "step"})
         self.steps = int(state["step"])
-        for name, variable in self.slots().items():
-            variable.assign(state[name])
+
+
+def batches(arrays: Mapping[str, Any], size: int, order: Any = None) -> list[np.ndarray]:
+    """The rows of each batch; one without rows where there are none."""
+    rows = np.arange(len(next(iter(arrays.values())))) if order is None else order
+    return np.split(rows, range(size, len(rows), size))
 
 
 def gather(tensors: Tensors, rows: np.ndarray) -> Tensors:
@@ -336,9 +354,3 @@ def batch_sums(loss: tf.Tensor, raw: Any, targets: Tensors) -> Tensors:
     values = {"loss": loss, **metric_values(raw, targets)}
     size = tf.cast(tf.shape(next(iter(targets.values())))[0], loss.dtype)
     return {name: size * tf.reduce_mean(value) for name, value in values.items()}
-
-
-def add_batch(totals: dict[str, Any], sums: Tensors, size: int) -> None:
-    """Adds a batch of ``size`` rows to the sums of its epoch."""
-    for name, value in {**sums, "count": size}.items():
-        totals[name] = totals.get(name, 0.0) + value

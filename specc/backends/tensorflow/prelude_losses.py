@@ -6,21 +6,25 @@ import tensorflow as tf
 
 
 def weighted_mean(
-    values: tf.Tensor, sample_weights: tf.Tensor | None = None, mask: tf.Tensor | None = None
+    values: tf.Tensor,
+    weights: tf.Tensor | None = None,
+    mask: tf.Tensor | None = None,  #: masked
 ) -> tf.Tensor:
     """The mean of a loss's values; a weight counts for all values of its sample."""
-    if sample_weights is None and mask is None:
-        return tf.reduce_mean(values)
-    weights = tf.ones_like(values)
-    if sample_weights is not None:
-        weights *= tf.reshape(sample_weights, [-1] + [1] * (len(values.shape) - 1))
-    total = tf.reduce_sum(tf.ones_like(values))  #: keras
+    if weights is None and mask is None:  #: masked
+        return tf.reduce_mean(values)  #: masked
+    if weights is None:  #: unmasked
+        return tf.reduce_mean(values)  #: unmasked
+    weights = tf.ones(tf.shape(values)[:1], values.dtype) if weights is None else weights  #: masked
+    weights = tf.reshape(weights, [-1] + [1] * (len(values.shape) - 1)) * tf.ones_like(values)
+    total = tf.reduce_sum(tf.ones_like(values))  #: masked_keras
     if mask is not None:  #: masked
         mask = tf.cast(mask, values.dtype)  #: masked
         weights *= mask  #: masked
-        total = tf.reduce_sum(mask * tf.ones_like(values))  #: masked
-    total = tf.reduce_sum(weights)  #: pytorch
-    return tf.reduce_sum(weights * values) / total
+        total = tf.reduce_sum(mask * tf.ones_like(values))  #: masked_keras
+    return tf.reduce_sum(weights * values) / total  #: masked_keras
+    return tf.reduce_mean(weights * values)  #: unmasked_keras
+    return tf.reduce_sum(weights * values) / tf.reduce_sum(weights)  #: pytorch
 
 
 def smooth_binary(target: tf.Tensor, smoothing: float) -> tf.Tensor:

@@ -1,6 +1,7 @@
 """Layers of generated TensorFlow files whose meaning Keras' own do not have, op by op."""
 
 from collections.abc import Callable
+from functools import reduce
 
 import keras
 import tensorflow as tf
@@ -23,6 +24,27 @@ def masked_mean(
     return total / tf.reduce_sum(tf.cast(valid, x.dtype), steps, keepdims=keepdims)
 
 
+def moments(x: tf.Tensor, axes: list[int]) -> tuple[tf.Tensor, tf.Tensor]:
+    """Mean and variance of x over axes, which are kept as 1.
+
+    Over several axes at once TensorFlow adds a channel's values one by one, and float32 loses two
+    digits; axis by axis it does not.
+    """
+    mean = reduce(lambda part, axis: tf.reduce_mean(part, axis, keepdims=True), axes, x)
+    square = tf.math.squared_difference(x, mean)
+    return mean, reduce(lambda part, axis: tf.reduce_mean(part, axis, keepdims=True), axes, square)
+
+
+class BatchNormalization(keras.layers.BatchNormalization):
+    """Keras' layer with statistics that stay exact in float32."""
+
+    def _moments(self, inputs: tf.Tensor, mask: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:
+        if mask is not None:
+            return super()._moments(inputs, mask)
+        mean, variance = moments(inputs, self._reduction_axes)
+        return tf.reshape(mean, [-1]), tf.reshape(variance, [-1])
+
+
 class TorchBatchNormalization(keras.layers.BatchNormalization):
     """Batch normalization as PyTorch defines it.
 
@@ -38,7 +60,7 @@ class TorchBatchNormalization(keras.layers.BatchNormalization):
         if not training:
             return super().call(x, training=False)
         axes = [axis for axis in range(len(x.shape)) if axis != self.axis % len(x.shape)]
-        mean, variance = tf.nn.moments(x, axes, keepdims=True)
+        mean, variance = moments(x, axes)
         spread = self.correction(x, variance)
         keep = tf.constant(self.momentum, x.dtype)
         for moving, now in ((self.moving_mean, mean), (self.moving_variance, spread)):

@@ -12,14 +12,15 @@ from specc.backends.files import SHARED_PRELUDE, SourceFile, constants, header
 from specc.backends.modules import ModuleEmitter
 from specc.backends.prelude import read_prelude
 from specc.backends.training_functions import Dialect, TrainingWriter, layouts
-from specc.ir.graph import Program, Value
+from specc.ir.graph import Program
 from specc.ops.registry import OPS
-from specc.passes.layout import assign_layout, inverse
+from specc.passes.layout import assign_layout
 from specc.training.frameworks import TORCH
 
 _HERE = Path(__file__).parent
 PRELUDE = (
     (_HERE / "prelude_layers.py", "layers"),
+    (_HERE / "prelude_attention.py", "layers"),
     (_HERE / "prelude_recurrent.py", "layers"),
     (_HERE / "prelude_losses.py", "losses and metrics"),
     *SHARED_PRELUDE,
@@ -35,9 +36,7 @@ IMPORTS = {
 # Names that the generated file has at its top level.
 NAMES = frozenset(read_prelude(PRELUDE).definitions) | {*IMPORTS, "math", "Optimizer"}
 
-DIALECT = Dialect(
-    TORCH, {"l1": "{w}.abs().sum()", "l2": "{w}.square().sum()"}, "model, inputs, step", NAMES
-)
+DIALECT = Dialect(TORCH, {"l1": "{w}.abs().sum()", "l2": "{w}.square().sum()"}, "", NAMES)
 
 
 class TorchModules(ModuleEmitter):
@@ -45,7 +44,7 @@ class TorchModules(ModuleEmitter):
     base = block_base = "nn.Module"
     method = "forward"
     container = "nn.ModuleList({items})"
-    context: ClassVar[dict[str, str]] = {"step": "step: int"}
+    context: ClassVar[dict[str, str]] = {"step": "step: int = 0"}
     reserved_attributes = frozenset(
         """
         T_destination add_module apply bfloat buffers call_super_init children compile cpu cuda
@@ -60,9 +59,6 @@ class TorchModules(ModuleEmitter):
         training type xpu zero_grad
         """.split()
     )
-
-    def in_spec_layout(self, text: str, value: Value) -> str:
-        return f"{text}.permute{inverse(value.axes)}" if value.axes else text
 
 
 class TorchBackend(Backend):
@@ -87,8 +83,15 @@ class TorchBackend(Backend):
         features = writer.features()
         if any(weight.gates for table in modules.weights.values() for weight in table.values()):
             features.add("gates")
-        if "nn.Conv2d" in modules.weights:
+        # channels_last is faster, but batch normalization then sums less exactly.
+        normalizes = any("BatchNorm" in kind for kind in modules.weights)
+        if "nn.Conv2d" in modules.weights and not normalizes:
             features.add("images")
+        if modules.renamed:
+            features |= {
+                "renamed",
+                *({"renamed_random"} & {f"renamed_{each}" for each in features}),
+            }
         file = SourceFile(read_prelude(PRELUDE), features, IMPORTS)
         file.prelude_names = {"Model": modules.main_class}
         file.add("model", source)

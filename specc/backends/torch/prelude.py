@@ -3,7 +3,7 @@
 A line that ends with ``#: feature`` is kept only in programs that have that feature.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -23,51 +23,62 @@ from specc.backends.emitted import (
     TARGETS,
     Model,
     Optimizer,
-    apply,
     clip_gradients,
     initial_parameters,
     metric_values,
     to_outputs,
     total_loss,
 )
-from specc.backends.prelude_arrays import Arrays, check_names, means, rows_of, slices
+from specc.backends.prelude_arrays import Arrays
 from specc.backends.prelude_shared import batch_order
 from specc.backends.torch.prelude_layers import Dropout
 
 
-def modules_of(model: Any) -> Iterator[tuple[str, nn.Module]]:
-    """(path, module): an attribute whose name was taken has an underscore more than the spec's."""
-    for path, module in model.named_modules():
-        yield ".".join(part.removesuffix("_") for part in path.split(".")), module
+def spec_path(path: str) -> str:
+    """A module's path in the spec: an attribute whose name was taken has an underscore more."""
+    return ".".join(part.removesuffix("_") for part in path.split("."))
 
 
 def tensors_of(model: Any) -> Iterator[Any]:
-    """(path, tensors, axes, gates) of every parameter and running statistic of the spec."""
-    for path, module in modules_of(model):
-        for name, (attributes, axes, gates) in LAYOUTS.get(type(module), {}).items():
-            tensors = [getattr(module, attribute, None) for attribute in attributes]
+    """(path, tensors, layout) of every parameter and running statistic of the spec."""
+    for path, module in model.named_modules():
+        path = spec_path(path)  #: renamed
+        for name, (attributes, layout) in LAYOUTS.get(type(module), {}).items():
+            tensors = [getattr(module, attribute, None) for attribute in attributes.split()]
             if tensors[0] is not None:
-                yield f"{path}.{name}", tensors, axes, gates
+                yield f"{path}.{name}", tensors, layout
 
 
-def to_spec(tensors: list[torch.Tensor], axes: Any, gates: Any) -> np.ndarray:
-    """A copy of PyTorch's arrays in the spec's layout."""
-    array = np.stack([tensor.detach().cpu().numpy() for tensor in tensors])
-    array = array if len(tensors) > 1 else array[0]
-    array = array.transpose(axes) if axes else array
-    if gates:  # equal blocks along the last axis  #: gates
-        blocks = np.split(array, len(gates), axis=-1)  #: gates
-        array = np.concatenate([blocks[gate] for gate in gates], axis=-1)  #: gates
-    return np.ascontiguousarray(array)
+def read(places: Iterable[Any]) -> Arrays:
+    """{name: a copy in the spec's layout} of (name, tensors, layout)."""
+    found: Arrays = {}
+    for name, tensors, axes in places:
+        axes, gates = axes  #: gates
+        array = torch.stack(tensors).squeeze(0).detach().cpu().numpy()
+        array = array.transpose(axes) if axes else array
+        if gates:  # equal blocks along the last axis  #: gates
+            blocks = np.split(array, len(gates), axis=-1)  #: gates
+            array = np.concatenate([blocks[gate] for gate in gates], axis=-1)  #: gates
+        found[name] = np.ascontiguousarray(array)
+    return found
 
 
-def from_spec(array: np.ndarray, tensors: list[torch.Tensor], axes: Any, gates: Any) -> None:
-    """Copies an array in the spec's layout into PyTorch's tensors."""
-    if gates:  #: gates
-        blocks = np.split(array, len(gates), axis=-1)  #: gates
-        array = np.concatenate([blocks[i] for i in np.argsort(gates)], axis=-1)  #: gates
-    array = array.transpose(np.argsort(axes)) if axes else array
-    with torch.no_grad():
+@torch.no_grad()
+def write(places: Iterable[Any], arrays: Arrays) -> None:
+    """The inverse of read(). Raises ValueError that lists what is missing, unknown or misshapen."""
+    places = list(places)
+    want = {name: array.shape for name, array in read(places).items()}
+    have = {name: np.shape(array) for name, array in arrays.items()}
+    if wrong := [name for name in want | have if want.get(name) != have.get(name)]:
+        listed = "; ".join(f"{n}: wanted {want.get(n)}, given {have.get(n)}" for n in wrong)
+        raise ValueError(f"arrays and their shapes do not match: {listed}")
+    for name, tensors, axes in places:
+        axes, gates = axes  #: gates
+        array = np.asarray(arrays[name])
+        if gates:  #: gates
+            blocks = np.split(array, len(gates), axis=-1)  #: gates
+            array = np.concatenate([blocks[i] for i in np.argsort(gates)], axis=-1)  #: gates
+        array = array.transpose(np.argsort(axes)) if axes else array
         for tensor, part in zip(tensors, array if len(tensors) > 1 else [array], strict=True):
             tensor.copy_(torch.tensor(part))
 
@@ -78,7 +89,8 @@ def build(seed: int = SEED, dtype: str = DTYPE, device: str | None = None) -> Mo
     model = model.to(memory_format=torch.channels_last)  #: images
     model.seed = seed
     set_parameters(model, initial_parameters(seed))
-    for path, module in modules_of(model):  #: random
+    for path, module in model.named_modules():  #: random
+        path = spec_path(path)  #: renamed_random
         if isinstance(module, Dropout):  #: random
             module.seed(seed, path)  #: random
     return model
@@ -86,45 +98,42 @@ def build(seed: int = SEED, dtype: str = DTYPE, device: str | None = None) -> Mo
 
 def get_parameters(model: Any) -> Arrays:
     """{path: array} of parameters and running statistics, in the spec's layout."""
-    return {path: to_spec(*where) for path, *where in tensors_of(model)}
+    return read(tensors_of(model))
 
 
 def set_parameters(model: Any, parameters: Arrays) -> None:
     """The inverse of get_parameters. Raises ValueError when names or shapes do not match."""
-    check_names(get_parameters(model), parameters)
-    for path, *where in tensors_of(model):
-        from_spec(np.asarray(parameters[path]), *where)
+    write(tensors_of(model), parameters)
 
 
 def to_tensors(model: Any, arrays: Arrays, names: Any) -> dict[str, torch.Tensor]:
     """The named arrays as tensors of the model's precision, on its device."""
     like = next(model.parameters())
-    types = dict.fromkeys(INTEGERS, torch.int64)
+    types = dict.fromkeys(names, like.dtype) | dict.fromkeys(INTEGERS, torch.int64)
     types |= dict.fromkeys(BOOLEANS, torch.bool)  #: booleans
-    return {
-        name: torch.as_tensor(arrays[name], dtype=types.get(name, like.dtype), device=like.device)
-        for name in names
-    }
+    return {n: torch.as_tensor(arrays[n], dtype=types[n], device=like.device) for n in names}
 
 
+@torch.inference_mode()
 def predict(model: Any, inputs: Arrays, batch_size: int | None = None) -> Arrays:
     """{output: array} in inference mode."""
     model.eval()
-    x = to_tensors(model, inputs, INPUTS)
-    with torch.inference_mode():
-        batches = [
-            to_outputs(apply(model, rows_of(x, rows), 0)) for rows in slices(x, batch_size or 2**62)
-        ]
-    return {name: torch.cat([batch[name] for batch in batches]).cpu().numpy() for name in OUTPUTS}
+    x = to_tensors(model, inputs, INPUTS).values()
+    batches = zip(*(torch.split(each, batch_size or 2**62) for each in x), strict=True)
+    found = [to_outputs(model(*batch)) for batch in batches]
+    return {name: torch.cat([each[name] for each in found]).cpu().numpy() for name in OUTPUTS}
 
 
-RECORD: list[tuple[nn.Module, dict[str, torch.Tensor]]] | None = None
+RECORD: Any = None
 
 
-def record(module: nn.Module, values: dict[str, torch.Tensor]) -> None:
-    """Keeps the named values of a forward pass while trace() runs; otherwise nothing."""
-    if RECORD is not None:
-        RECORD.append((module, values))
+def record(module: nn.Module, values: Any, names: str = "", images: str = "") -> None:
+    """Keeps named values of a forward pass while trace() runs; of images the channels go last."""
+    for name, value in () if RECORD is None else values.items():
+        if name in names.split():
+            RECORD.append((module, name, value))
+        elif name in images.split():
+            RECORD.append((module, name, value.movedim(1, -1)))
 
 
 def trace(
@@ -132,23 +141,21 @@ def trace(
 ) -> Arrays:
     """{path: array} of every named value, in the spec's layout."""
     global RECORD
-    model.train(training)
+    x = to_tensors(model, inputs, INPUTS).values()
     statistics = [buffer.clone() for buffer in model.buffers()]  #: statistics
-    RECORD = []
+    calls: list[Any] = []
+    RECORD = calls
     try:
         with torch.no_grad():
-            outputs = to_outputs(apply(model, to_tensors(model, inputs, INPUTS), step))
-        calls = RECORD
+            outputs = to_outputs(model.train(training)(*x))  #: stepless
+            outputs = to_outputs(model.train(training)(*x, step))  #: stepped
     finally:
         RECORD = None
         for buffer, value in zip(model.buffers(), statistics, strict=True):  #: statistics
             buffer.copy_(value)  #: statistics
-    paths = {id(module): path for path, module in modules_of(model)}
-    found = {
-        f"{paths[id(module)]}.{name}".lstrip("."): value
-        for module, values in calls
-        for name, value in values.items()
-    }
+    paths = {module: f"{path}." if path else "" for path, module in model.named_modules()}
+    paths = {module: spec_path(path) for module, path in paths.items()}  #: renamed
+    found = {paths[module] + name: value for module, name, value in calls}
     return {path: value.cpu().numpy().copy() for path, value in (found | outputs).items()}
 
 
@@ -162,16 +169,11 @@ def loss_and_gradients(
     """The total loss in training mode, and {path: gradient} before clipping."""
     trainer = Trainer(model)
     statistics = [buffer.clone() for buffer in model.buffers()]  #: statistics
-    x, y, weights = trainer.batch(inputs, targets, sample_weights)
-    loss, _, gradients = trainer.differentiate(x, y, weights, step)
+    batch = trainer.batch(inputs, targets, sample_weights)
+    loss, _, gradients = trainer.differentiate(step, *batch)
     for buffer, value in zip(model.buffers(), statistics, strict=True):  #: statistics
         buffer.copy_(value)  #: statistics
-    named = dict(zip(map(id, trainer.parameters), gradients, strict=True))
-    return float(loss), {
-        path: to_spec([named[id(tensor)] for tensor in tensors], *layout)
-        for path, tensors, *layout in tensors_of(model)
-        if id(tensors[0]) in named
-    }
+    return float(loss), read(trainer.named(gradients))
 
 
 class Trainer:
@@ -179,31 +181,35 @@ class Trainer:
 
     def __init__(self, model: Any, learning_rate: float | None = None) -> None:
         self.model, self.rate, self.steps = model, learning_rate, 0
-        found = [tensor for _, tensors, *_ in tensors_of(model) for tensor in tensors]
-        self.parameters = [tensor for tensor in found if tensor.requires_grad]
+        self.trained = [each for each in tensors_of(model) if each[1][0].requires_grad]
+        self.parameters = [tensor for _, tensors, _ in self.trained for tensor in tensors]
         self.optimizer = Optimizer(self.parameters)
 
-    def batch(self, inputs: Arrays, targets: Arrays, sample_weights: Any) -> list[Any]:
+    def named(self, values: Iterable[torch.Tensor], prefix: str = "") -> Iterator[Any]:
+        """(name, tensors, layout) from a tensor for each of the parameters."""
+        each = iter(values)
+        for path, tensors, layout in self.trained:
+            yield prefix + path, [next(each) for _ in tensors], layout
+
+    def batch(self, inputs: Arrays, targets: Arrays, weights: Any = None) -> tuple[Any, ...]:
         """A batch of arrays as tensors on the model's device."""
         x, y = to_tensors(self.model, inputs, INPUTS), to_tensors(self.model, targets, TARGETS)
-        if sample_weights is not None:
-            sample_weights = torch.as_tensor(sample_weights).to(self.parameters[0])
-        return [x, y, sample_weights]
+        return x, y, None if weights is None else torch.as_tensor(weights).to(self.parameters[0])
 
-    def differentiate(self, inputs: Any, targets: Any, weights: Any, step: int) -> tuple[Any, ...]:
+    def differentiate(self, step: int, x: Any, y: Any, weights: Any = None) -> tuple[Any, ...]:
         """(loss, what the model returned, gradients) of a batch in training mode."""
-        self.model.train()
-        raw = apply(self.model, inputs, step)
-        loss = total_loss(self.model, raw, targets, weights)
         for parameter in self.parameters:
             parameter.grad = None
+        raw = self.model.train()(*x.values())  #: stepless
+        raw = self.model.train()(*x.values(), step)  #: stepped
+        loss = total_loss(self.model, raw, y, weights)
         loss.backward()
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.parameters]
         return loss.detach(), raw, gradients
 
-    def advance(self, inputs: Any, targets: Any, weights: Any = None) -> tuple[Any, ...]:
+    def advance(self, x: Any, y: Any, weights: Any = None) -> tuple[Any, Any]:
         """One step on a batch of tensors: (loss, what the model returned before it)."""
-        loss, raw, gradients = self.differentiate(inputs, targets, weights, self.steps)
+        loss, raw, gradients = self.differentiate(self.steps, x, y, weights)
         gradients = clip_gradients(gradients)  #: clip
         self.optimizer.update(gradients, self.optimizer.scalars(self.steps, self.rate))
         self.steps += 1
@@ -226,23 +232,17 @@ class Trainer:
         on_epoch: Callable[..., None] | None = None,
     ) -> dict[str, list[float]]:
         """Trains until ``epochs`` epochs are done since step 0; the history by metric."""
-        x, y, _ = self.batch(inputs, targets, None)
+        x, y, _ = self.batch(inputs, targets)
         count = len(next(iter(x.values())))
         per_epoch = -(-count // batch_size)
         history: dict[str, list[float]] = {}
         for epoch in range(self.steps // per_epoch, epochs):
             order = torch.from_numpy(batch_order(self.model.seed, epoch, count))  #: shuffle
             order = torch.arange(count)  #: ordered
-            totals: dict[str, Any] = {}
-            for rows in torch.split(order, batch_size)[self.steps % per_epoch :]:
-                expected = rows_of(y, rows)
-                loss, raw = self.advance(rows_of(x, rows), expected)
-                add_batch(totals, loss, raw, expected)
-                if on_step is not None:
-                    on_step(step=self.steps - 1, epoch=epoch, loss=loss)
-            logs = means(totals)
+            rows = torch.split(order[self.steps % per_epoch * batch_size :], batch_size)
+            logs = self.run(self.advance, x, y, rows, on_step, epoch)
             if validation is not None:
-                scores = self.evaluate(*validation, batch_size=batch_size)
+                scores = self.evaluate(*validation, batch_size)
                 logs |= {f"val_{name}": value for name, value in scores.items()}
             for name, value in logs.items():
                 history.setdefault(name, []).append(value)
@@ -250,45 +250,52 @@ class Trainer:
                 on_epoch(epoch=epoch, logs=logs)
         return history
 
+    def run(
+        self,
+        act: Callable[..., Any],
+        x: Any,
+        y: Any,
+        batches: Any,
+        on_step: Callable[..., None] | None = None,
+        epoch: int = 0,
+    ) -> dict[str, float]:
+        """The means of loss and metrics over batches of rows, read when all are done."""
+        totals: dict[str, Any] = {}
+        for rows in batches:
+            inputs, targets = ({n: array[rows] for n, array in each.items()} for each in (x, y))
+            loss, raw = act(inputs, targets)
+            for name, value in {"loss": loss, **metric_values(raw, targets)}.items():
+                totals[name] = totals.get(name, 0.0) + value.detach().mean() * len(rows)
+            if on_step is not None:
+                on_step(step=self.steps - 1, epoch=epoch, loss=loss)
+        count = sum(map(len, batches))
+        return {name: float(total / count) for name, total in totals.items()}
+
+    @torch.inference_mode()
     def evaluate(
         self, inputs: Arrays, targets: Arrays, batch_size: int = BATCH_SIZE
     ) -> dict[str, float]:
         """{metric: value} in inference mode; the loss includes penalties."""
         self.model.eval()
-        x, y, _ = self.batch(inputs, targets, None)
-        totals: dict[str, Any] = {}
-        with torch.inference_mode():
-            for rows in slices(x, batch_size):
-                raw, expected = apply(self.model, rows_of(x, rows), 0), rows_of(y, rows)
-                add_batch(totals, total_loss(self.model, raw, expected), raw, expected)
-        return means(totals)
+        x, y, _ = self.batch(inputs, targets)
+        rows = torch.split(torch.arange(len(next(iter(x.values())))), batch_size)
+        return self.run(self.score, x, y, rows)
+
+    def score(self, x: Any, y: Any) -> tuple[Any, Any]:
+        """(loss, what the model returned) of a batch."""
+        raw = self.model(*x.values())
+        return total_loss(self.model, raw, y), raw
 
     def slots(self) -> Iterator[Any]:
-        """(name, tensors, axes, gates) of what the optimizer keeps for each parameter."""
-        index = {id(tensor): i for i, tensor in enumerate(self.parameters)}
+        """(name, tensors, layout) of what the optimizer keeps for each parameter."""
         for slot, values in self.optimizer.slots.items():
-            for path, tensors, *layout in tensors_of(self.model):
-                if id(tensors[0]) in index:
-                    held = [values[index[id(tensor)]] for tensor in tensors]
-                    yield f"{Optimizer.kind}.{slot}/{path}", held, *layout
+            yield from self.named(values, f"{Optimizer.kind}.{slot}/")
 
     def state(self) -> Arrays:
         """The optimizer's slots in the spec's layout, and the step: flat and neutral."""
-        slots = {name: to_spec(*where) for name, *where in self.slots()}
-        return {"step": np.array(self.steps), **slots}
+        return {"step": np.array(self.steps), **read(self.slots())}
 
     def load_state(self, state: Arrays) -> None:
         """Continues from a state(), whichever backend wrote it."""
-        check_names(self.state(), state)
+        write(self.slots(), {name: state[name] for name in state if name != "step"})
         self.steps = int(state["step"])
-        for name, *where in self.slots():
-            from_spec(state[name], *where)
-
-
-def add_batch(totals: dict[str, Any], loss: Any, raw: Any, targets: Any) -> None:
-    """Adds a batch's loss and metrics to the sums of its epoch, weighted by its size."""
-    size = len(next(iter(targets.values())))
-    values = {name: each.mean() for name, each in metric_values(raw, targets).items()}
-    for name, value in {"loss": loss, **values}.items():
-        totals[name] = totals.get(name, 0.0) + value.detach() * size
-    totals["count"] = totals.get("count", 0) + size

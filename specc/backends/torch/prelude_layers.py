@@ -72,8 +72,9 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
             return F.batch_norm(x, *statistics, self.weight, self.bias, eps=self.eps)
         if mask is not None:
             return self.masked(x, mask)
+        # In channels-last tensors torch adds values one by one: float32 loses two digits.
         y, mean, inverse_deviation = torch.native_batch_norm(
-            x, self.weight, self.bias, None, None, True, 0.0, self.eps
+            x.contiguous(), self.weight, self.bias, None, None, True, 0.0, self.eps
         )
         self.update(mean, inverse_deviation**-2 - self.eps, x.numel() // self.num_features)
         return y

@@ -6,19 +6,22 @@ from torch.nn import functional as F
 
 
 def weighted_mean(
-    values: Tensor, sample_weights: Tensor | None = None, mask: Tensor | None = None
+    values: Tensor,
+    weights: Tensor | None = None,
+    mask: Tensor | None = None,  #: masked
 ) -> Tensor:
     """The mean of a loss's values; a weight counts for all values of its sample."""
-    if sample_weights is None and mask is None:
-        return values.mean()
-    weights = torch.ones_like(values)
-    if sample_weights is not None:
-        weights = weights * sample_weights.reshape(-1, *[1] * (values.ndim - 1))
-    if mask is not None:  #: masked
-        weights = weights * mask  #: masked
-    total = weights.numel() if mask is None else mask.sum()  #: keras
-    total = weights.sum()  #: pytorch
-    return (weights * values).sum() / total
+    if weights is None and mask is None:  #: masked
+        return values.mean()  #: masked
+    if weights is None:  #: unmasked
+        return values.mean()  #: unmasked
+    weights = torch.ones(len(values)).to(values) if weights is None else weights  #: masked
+    weights = weights.reshape(-1, *[1] * (values.ndim - 1)).expand_as(values)
+    weights = weights if mask is None else weights * mask  #: masked
+    total = weights.numel() if mask is None else mask.sum()  #: masked_keras
+    return (weights * values).sum() / total  #: masked_keras
+    return (weights * values).mean()  #: unmasked_keras
+    return (weights * values).sum() / weights.sum()  #: pytorch
 
 
 def smooth_binary(target: Tensor, smoothing: float) -> Tensor:
