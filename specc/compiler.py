@@ -34,10 +34,15 @@ def load_program(
 
 def compile_program(program: Program, backend: str, only: str = "all") -> str:
     """The source text of a program for a backend. Raises SpecError."""
+    from dataclasses import replace
+
     from specc.passes import run_passes
     from specc.plugins import find_backend
 
-    return find_backend(backend).emit(run_passes(program), only)
+    program = run_passes(program)
+    if only == "model":  # the passes have seen the losses: logits stay logits
+        program = replace(program, training=None)
+    return find_backend(backend).emit(program, only)
 
 
 def compile_spec(

@@ -87,12 +87,13 @@ def header(program: Program, backend: str, title: str) -> str:
     made = f"{program.name} for {title}, written by specc {__version__}"
     source = f"from {safe} ({program.digest[:12]})."
     separator = " " if len(made) + len(source) < LINE_LENGTH - 5 else "\n"
-    return (
-        f'"""{made}{separator}{source}\n\n'
+    usage = (
         f"python {name} train data.npz --epochs 3 --out w.safetensors\n"
-        f"`specc data {safe} -o data.npz` writes the arrays; --help shows more.\n"
-        '"""'
+        f"`specc data {safe} -o data.npz` writes the arrays; --help shows more."
     )
+    if program.training is None:
+        usage = "The model alone: build() makes it, load() reads its parameters."
+    return f'"""{made}{separator}{source}\n\n{usage}\n"""'
 
 
 def constants(program: Program, backend: str) -> str:

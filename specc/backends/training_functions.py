@@ -63,6 +63,7 @@ class TrainingWriter:
         given = (*program.inputs, *program.targets)
         found |= {"booleans"} if any(v.type.dtype == "bool" for v in given) else set()
         found.add("statistics" if any(not p.trainable for p in parameters) else "stateless")
+        found.add("untrained" if training is None else "trained")
         if training is not None:
             found.add("shuffle" if training.shuffle else "ordered")
             found |= {"clip"} if training.clip else set()

@@ -527,6 +527,8 @@ def record(values):
 def trace(model, inputs, targets=None, training=False, step=0):
     """{path: array} of every named value; training mode needs the targets."""
     global RECORD
+    if training and targets is None:
+        raise ValueError("in training mode this file traces with targets")
     found = {}
     RECORD = found
     try:

@@ -84,13 +84,18 @@ def trace(
 ) -> Arrays:
     """{path: array} of every named value; training mode needs the targets."""
     global RECORD
+    if training and targets is None:  #: trained
+        raise ValueError("in training mode this file traces with targets")  #: trained
+    if training:  #: untrained
+        raise ValueError("this file was built without its training")  #: untrained
     found: Arrays = {}
     RECORD = found
     try:
-        if training:
-            raw = differentiate(model, inputs, targets, None, step)[1]
-        else:
-            raw = forward(model, to_arrays(model, inputs, INPUTS))
+        raw = forward(model, to_arrays(model, inputs, INPUTS))  #: untrained
+        if training:  #: trained
+            raw = differentiate(model, inputs, targets, None, step)[1]  #: trained
+        else:  #: trained
+            raw = forward(model, to_arrays(model, inputs, INPUTS))  #: trained
     finally:
         RECORD = None
     return {path: np.array(value) for path, value in {**found, **to_outputs(raw)}.items()}
