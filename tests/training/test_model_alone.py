@@ -1,4 +1,4 @@
-"""``build --only model``: the network with its parameters, for those who bring their own training."""
+"""``build --only model``: the network with its parameters, without the training."""
 
 import subprocess
 import sys
