@@ -389,23 +389,28 @@ class Trainer:
         trained = {p: each.value for p, each in variables_of(model).items() if each.trainable}
         self.paths, self.parameters = list(trained), list(trained.values())
         self.optimizer = Optimizer(self.parameters)
-        self.signature = [
-            {n: tf.TensorSpec(shape, type_of(n, model.dtype)) for n, shape in shapes.items()}
-            for shapes in (INPUTS, TARGETS)
-        ]
-        scalars = len(self.optimizer.scalars(0, self.rate))
-        for shape, dtype in (((), "int64"), (scalars, model.dtype), (None, model.dtype)):
-            self.signature.append(tf.TensorSpec(shape, dtype))
         self.graphs = {}
 
     def compiled(self, function, *arguments):
-        """Calls a function as a graph, traced once for batches of every size and all steps."""
-        key = function.__name__, len(arguments)
+        """Calls a function as a graph: one for full batches, where it is faster, one for others."""
+        rows = len(next(iter(arguments[0].values())))
+        key = function.__name__, len(arguments), rows if rows == BATCH_SIZE else None
         with tf.device(self.model.device):
             if key not in self.graphs:
+                signature = self.signature(key[2])[: len(arguments)]
                 traced = tf.function(function, autograph=False)
-                self.graphs[key] = traced.get_concrete_function(*self.signature[: len(arguments)])
+                self.graphs[key] = traced.get_concrete_function(*signature)
             return self.graphs[key](*arguments)
+
+    def signature(self, rows):
+        """What update() takes, for batches of that size or of any."""
+        dtype, scalars = self.model.dtype, len(self.optimizer.scalars(0, self.rate))
+        batch = [
+            {n: tf.TensorSpec((rows, *shape[1:]), type_of(n, dtype)) for n, shape in shapes.items()}
+            for shapes in (INPUTS, TARGETS)
+        ]
+        step, weights = tf.TensorSpec((), "int64"), tf.TensorSpec(None, dtype)
+        return [*batch, step, tf.TensorSpec(scalars, dtype), weights]
 
     def batch(self, inputs, targets, sample_weights=None):
         """A batch of arrays as tensors: inputs, targets and, where there are any, weights."""

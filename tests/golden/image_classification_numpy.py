@@ -8,6 +8,7 @@ python image_classification_numpy.py train data.npz --epochs 3 --out w.safetenso
 import argparse
 import hashlib
 import math
+import re
 
 import numpy as np
 
@@ -230,177 +231,529 @@ class ImageClassification:
         self.parameters, self.seed = parameters, seed
 
 
-def forward(model, inputs):
-    """The forward pass in inference mode."""
+def forward_backward(model, inputs, targets=None, sample_weights=None, step=0):
+    """Training mode: (loss, raw outputs, {path: gradient}).
+
+    Without targets it is inference mode, and the raw outputs are all there is.
+    """
     p = model.parameters
     image = inputs["image"]  # (batch, 28, 28, 1)
     stem = conv2d(
         image, p["stem.kernel"], strides=(2, 2), padding=((0, 1), (0, 1))
     )  # (batch, 14, 14, 16)
-    batch_norm_1 = batch_norm_inference(
-        stem,
-        p["batch_norm.gamma"],
-        p["batch_norm.beta"],
-        p["batch_norm.moving_mean"],
-        p["batch_norm.moving_variance"],
-        (0, 1, 2),
-        0.001,
-    )  # (batch, 14, 14, 16)
+    if targets is None:
+        batch_norm_1 = batch_norm_inference(
+            stem,
+            p["batch_norm.gamma"],
+            p["batch_norm.beta"],
+            p["batch_norm.moving_mean"],
+            p["batch_norm.moving_variance"],
+            (0, 1, 2),
+            0.001,
+        )  # (batch, 14, 14, 16)
+    else:
+        (
+            batch_norm_1,
+            batch_norm_normalized,
+            batch_norm_mean,
+            batch_norm_variance,
+            batch_norm_inverse_deviation,
+        ) = batch_norm(
+            stem, p["batch_norm.gamma"], p["batch_norm.beta"], (0, 1, 2), 0.001
+        )  # (batch, 14, 14, 16)
+        update_statistics(
+            p["batch_norm.moving_mean"],
+            p["batch_norm.moving_variance"],
+            batch_norm_mean,
+            batch_norm_variance,
+            0.99,
+        )
     relu_1 = relu(batch_norm_1)  # (batch, 14, 14, 16)
     residual_conv1 = conv2d(
         relu_1, p["residual.conv1.kernel"], padding=((1, 1), (1, 1))
     )  # (batch, 14, 14, 16)
-    residual_batch_norm = batch_norm_inference(
-        residual_conv1,
-        p["residual.batch_norm.gamma"],
-        p["residual.batch_norm.beta"],
-        p["residual.batch_norm.moving_mean"],
-        p["residual.batch_norm.moving_variance"],
-        (0, 1, 2),
-        0.001,
-    )  # (batch, 14, 14, 16)
+    if targets is None:
+        residual_batch_norm = batch_norm_inference(
+            residual_conv1,
+            p["residual.batch_norm.gamma"],
+            p["residual.batch_norm.beta"],
+            p["residual.batch_norm.moving_mean"],
+            p["residual.batch_norm.moving_variance"],
+            (0, 1, 2),
+            0.001,
+        )  # (batch, 14, 14, 16)
+    else:
+        (
+            residual_batch_norm,
+            residual_batch_norm_normalized,
+            residual_batch_norm_mean,
+            residual_batch_norm_variance,
+            residual_batch_norm_inverse_deviation,
+        ) = batch_norm(
+            residual_conv1,
+            p["residual.batch_norm.gamma"],
+            p["residual.batch_norm.beta"],
+            (0, 1, 2),
+            0.001,
+        )  # (batch, 14, 14, 16)
+        update_statistics(
+            p["residual.batch_norm.moving_mean"],
+            p["residual.batch_norm.moving_variance"],
+            residual_batch_norm_mean,
+            residual_batch_norm_variance,
+            0.99,
+        )
     residual_relu = relu(residual_batch_norm)  # (batch, 14, 14, 16)
     residual_conv2 = conv2d(
         residual_relu, p["residual.conv2.kernel"], padding=((1, 1), (1, 1))
     )  # (batch, 14, 14, 16)
-    residual_y = batch_norm_inference(
-        residual_conv2,
-        p["residual.y.gamma"],
-        p["residual.y.beta"],
-        p["residual.y.moving_mean"],
-        p["residual.y.moving_variance"],
-        (0, 1, 2),
-        0.001,
-    )  # (batch, 14, 14, 16)
+    if targets is None:
+        residual_y = batch_norm_inference(
+            residual_conv2,
+            p["residual.y.gamma"],
+            p["residual.y.beta"],
+            p["residual.y.moving_mean"],
+            p["residual.y.moving_variance"],
+            (0, 1, 2),
+            0.001,
+        )  # (batch, 14, 14, 16)
+    else:
+        (
+            residual_y,
+            residual_y_normalized,
+            residual_y_mean,
+            residual_y_variance,
+            residual_y_inverse_deviation,
+        ) = batch_norm(
+            residual_conv2, p["residual.y.gamma"], p["residual.y.beta"], (0, 1, 2), 0.001
+        )  # (batch, 14, 14, 16)
+        update_statistics(
+            p["residual.y.moving_mean"],
+            p["residual.y.moving_variance"],
+            residual_y_mean,
+            residual_y_variance,
+            0.99,
+        )
     residual_shortcut = conv2d(relu_1, p["residual.shortcut.kernel"])  # (batch, 14, 14, 16)
-    residual_s = batch_norm_inference(
-        residual_shortcut,
-        p["residual.s.gamma"],
-        p["residual.s.beta"],
-        p["residual.s.moving_mean"],
-        p["residual.s.moving_variance"],
-        (0, 1, 2),
-        0.001,
-    )  # (batch, 14, 14, 16)
+    if targets is None:
+        residual_s = batch_norm_inference(
+            residual_shortcut,
+            p["residual.s.gamma"],
+            p["residual.s.beta"],
+            p["residual.s.moving_mean"],
+            p["residual.s.moving_variance"],
+            (0, 1, 2),
+            0.001,
+        )  # (batch, 14, 14, 16)
+    else:
+        (
+            residual_s,
+            residual_s_normalized,
+            residual_s_mean,
+            residual_s_variance,
+            residual_s_inverse_deviation,
+        ) = batch_norm(
+            residual_shortcut, p["residual.s.gamma"], p["residual.s.beta"], (0, 1, 2), 0.001
+        )  # (batch, 14, 14, 16)
+        update_statistics(
+            p["residual.s.moving_mean"],
+            p["residual.s.moving_variance"],
+            residual_s_mean,
+            residual_s_variance,
+            0.99,
+        )
     residual_add = residual_y + residual_s  # (batch, 14, 14, 16)
     residual_z = relu(residual_add)  # (batch, 14, 14, 16)
     stage_0_conv1 = conv2d(
         residual_z, p["stage.0.conv1.kernel"], strides=(2, 2), padding=((0, 1), (0, 1))
     )  # (batch, 7, 7, 32)
-    stage_0_batch_norm = batch_norm_inference(
-        stage_0_conv1,
-        p["stage.0.batch_norm.gamma"],
-        p["stage.0.batch_norm.beta"],
-        p["stage.0.batch_norm.moving_mean"],
-        p["stage.0.batch_norm.moving_variance"],
-        (0, 1, 2),
-        0.001,
-    )  # (batch, 7, 7, 32)
+    if targets is None:
+        stage_0_batch_norm = batch_norm_inference(
+            stage_0_conv1,
+            p["stage.0.batch_norm.gamma"],
+            p["stage.0.batch_norm.beta"],
+            p["stage.0.batch_norm.moving_mean"],
+            p["stage.0.batch_norm.moving_variance"],
+            (0, 1, 2),
+            0.001,
+        )  # (batch, 7, 7, 32)
+    else:
+        (
+            stage_0_batch_norm,
+            stage_0_batch_norm_normalized,
+            stage_0_batch_norm_mean,
+            stage_0_batch_norm_variance,
+            stage_0_batch_norm_inverse_deviation,
+        ) = batch_norm(
+            stage_0_conv1,
+            p["stage.0.batch_norm.gamma"],
+            p["stage.0.batch_norm.beta"],
+            (0, 1, 2),
+            0.001,
+        )  # (batch, 7, 7, 32)
+        update_statistics(
+            p["stage.0.batch_norm.moving_mean"],
+            p["stage.0.batch_norm.moving_variance"],
+            stage_0_batch_norm_mean,
+            stage_0_batch_norm_variance,
+            0.99,
+        )
     stage_0_relu = relu(stage_0_batch_norm)  # (batch, 7, 7, 32)
     stage_0_conv2 = conv2d(
         stage_0_relu, p["stage.0.conv2.kernel"], padding=((1, 1), (1, 1))
     )  # (batch, 7, 7, 32)
-    stage_0_y = batch_norm_inference(
-        stage_0_conv2,
-        p["stage.0.y.gamma"],
-        p["stage.0.y.beta"],
-        p["stage.0.y.moving_mean"],
-        p["stage.0.y.moving_variance"],
-        (0, 1, 2),
-        0.001,
-    )  # (batch, 7, 7, 32)
+    if targets is None:
+        stage_0_y = batch_norm_inference(
+            stage_0_conv2,
+            p["stage.0.y.gamma"],
+            p["stage.0.y.beta"],
+            p["stage.0.y.moving_mean"],
+            p["stage.0.y.moving_variance"],
+            (0, 1, 2),
+            0.001,
+        )  # (batch, 7, 7, 32)
+    else:
+        (
+            stage_0_y,
+            stage_0_y_normalized,
+            stage_0_y_mean,
+            stage_0_y_variance,
+            stage_0_y_inverse_deviation,
+        ) = batch_norm(
+            stage_0_conv2, p["stage.0.y.gamma"], p["stage.0.y.beta"], (0, 1, 2), 0.001
+        )  # (batch, 7, 7, 32)
+        update_statistics(
+            p["stage.0.y.moving_mean"],
+            p["stage.0.y.moving_variance"],
+            stage_0_y_mean,
+            stage_0_y_variance,
+            0.99,
+        )
     stage_0_shortcut = conv2d(
         residual_z, p["stage.0.shortcut.kernel"], strides=(2, 2)
     )  # (batch, 7, 7, 32)
-    stage_0_s = batch_norm_inference(
-        stage_0_shortcut,
-        p["stage.0.s.gamma"],
-        p["stage.0.s.beta"],
-        p["stage.0.s.moving_mean"],
-        p["stage.0.s.moving_variance"],
-        (0, 1, 2),
-        0.001,
-    )  # (batch, 7, 7, 32)
+    if targets is None:
+        stage_0_s = batch_norm_inference(
+            stage_0_shortcut,
+            p["stage.0.s.gamma"],
+            p["stage.0.s.beta"],
+            p["stage.0.s.moving_mean"],
+            p["stage.0.s.moving_variance"],
+            (0, 1, 2),
+            0.001,
+        )  # (batch, 7, 7, 32)
+    else:
+        (
+            stage_0_s,
+            stage_0_s_normalized,
+            stage_0_s_mean,
+            stage_0_s_variance,
+            stage_0_s_inverse_deviation,
+        ) = batch_norm(
+            stage_0_shortcut, p["stage.0.s.gamma"], p["stage.0.s.beta"], (0, 1, 2), 0.001
+        )  # (batch, 7, 7, 32)
+        update_statistics(
+            p["stage.0.s.moving_mean"],
+            p["stage.0.s.moving_variance"],
+            stage_0_s_mean,
+            stage_0_s_variance,
+            0.99,
+        )
     stage_0_add = stage_0_y + stage_0_s  # (batch, 7, 7, 32)
     stage_0_z = relu(stage_0_add)  # (batch, 7, 7, 32)
     stage_1_conv1 = conv2d(
         stage_0_z, p["stage.1.conv1.kernel"], strides=(2, 2), padding=((1, 1), (1, 1))
     )  # (batch, 4, 4, 64)
-    stage_1_batch_norm = batch_norm_inference(
-        stage_1_conv1,
-        p["stage.1.batch_norm.gamma"],
-        p["stage.1.batch_norm.beta"],
-        p["stage.1.batch_norm.moving_mean"],
-        p["stage.1.batch_norm.moving_variance"],
-        (0, 1, 2),
-        0.001,
-    )  # (batch, 4, 4, 64)
+    if targets is None:
+        stage_1_batch_norm = batch_norm_inference(
+            stage_1_conv1,
+            p["stage.1.batch_norm.gamma"],
+            p["stage.1.batch_norm.beta"],
+            p["stage.1.batch_norm.moving_mean"],
+            p["stage.1.batch_norm.moving_variance"],
+            (0, 1, 2),
+            0.001,
+        )  # (batch, 4, 4, 64)
+    else:
+        (
+            stage_1_batch_norm,
+            stage_1_batch_norm_normalized,
+            stage_1_batch_norm_mean,
+            stage_1_batch_norm_variance,
+            stage_1_batch_norm_inverse_deviation,
+        ) = batch_norm(
+            stage_1_conv1,
+            p["stage.1.batch_norm.gamma"],
+            p["stage.1.batch_norm.beta"],
+            (0, 1, 2),
+            0.001,
+        )  # (batch, 4, 4, 64)
+        update_statistics(
+            p["stage.1.batch_norm.moving_mean"],
+            p["stage.1.batch_norm.moving_variance"],
+            stage_1_batch_norm_mean,
+            stage_1_batch_norm_variance,
+            0.99,
+        )
     stage_1_relu = relu(stage_1_batch_norm)  # (batch, 4, 4, 64)
     stage_1_conv2 = conv2d(
         stage_1_relu, p["stage.1.conv2.kernel"], padding=((1, 1), (1, 1))
     )  # (batch, 4, 4, 64)
-    stage_1_y = batch_norm_inference(
-        stage_1_conv2,
-        p["stage.1.y.gamma"],
-        p["stage.1.y.beta"],
-        p["stage.1.y.moving_mean"],
-        p["stage.1.y.moving_variance"],
-        (0, 1, 2),
-        0.001,
-    )  # (batch, 4, 4, 64)
+    if targets is None:
+        stage_1_y = batch_norm_inference(
+            stage_1_conv2,
+            p["stage.1.y.gamma"],
+            p["stage.1.y.beta"],
+            p["stage.1.y.moving_mean"],
+            p["stage.1.y.moving_variance"],
+            (0, 1, 2),
+            0.001,
+        )  # (batch, 4, 4, 64)
+    else:
+        (
+            stage_1_y,
+            stage_1_y_normalized,
+            stage_1_y_mean,
+            stage_1_y_variance,
+            stage_1_y_inverse_deviation,
+        ) = batch_norm(
+            stage_1_conv2, p["stage.1.y.gamma"], p["stage.1.y.beta"], (0, 1, 2), 0.001
+        )  # (batch, 4, 4, 64)
+        update_statistics(
+            p["stage.1.y.moving_mean"],
+            p["stage.1.y.moving_variance"],
+            stage_1_y_mean,
+            stage_1_y_variance,
+            0.99,
+        )
     stage_1_shortcut = conv2d(
         stage_0_z, p["stage.1.shortcut.kernel"], strides=(2, 2)
     )  # (batch, 4, 4, 64)
-    stage_1_s = batch_norm_inference(
-        stage_1_shortcut,
-        p["stage.1.s.gamma"],
-        p["stage.1.s.beta"],
-        p["stage.1.s.moving_mean"],
-        p["stage.1.s.moving_variance"],
-        (0, 1, 2),
-        0.001,
-    )  # (batch, 4, 4, 64)
+    if targets is None:
+        stage_1_s = batch_norm_inference(
+            stage_1_shortcut,
+            p["stage.1.s.gamma"],
+            p["stage.1.s.beta"],
+            p["stage.1.s.moving_mean"],
+            p["stage.1.s.moving_variance"],
+            (0, 1, 2),
+            0.001,
+        )  # (batch, 4, 4, 64)
+    else:
+        (
+            stage_1_s,
+            stage_1_s_normalized,
+            stage_1_s_mean,
+            stage_1_s_variance,
+            stage_1_s_inverse_deviation,
+        ) = batch_norm(
+            stage_1_shortcut, p["stage.1.s.gamma"], p["stage.1.s.beta"], (0, 1, 2), 0.001
+        )  # (batch, 4, 4, 64)
+        update_statistics(
+            p["stage.1.s.moving_mean"],
+            p["stage.1.s.moving_variance"],
+            stage_1_s_mean,
+            stage_1_s_variance,
+            0.99,
+        )
     stage_1_add = stage_1_y + stage_1_s  # (batch, 4, 4, 64)
     stage_1_z = relu(stage_1_add)  # (batch, 4, 4, 64)
     global_average_pool2d = stage_1_z.mean(axis=(1, 2))  # (batch, 64)
-    dropout_1 = global_average_pool2d  # (batch, 64)
+    if targets is None:
+        dropout_1 = global_average_pool2d  # (batch, 64)
+    else:
+        dropout_1, dropout_mask_1 = dropout(
+            global_average_pool2d, 0.2, layer_key(model.seed, "dropout"), step
+        )  # (batch, 64)
+    logits = dropout_1 @ p["probabilities.kernel"] + p["probabilities.bias"]  # (batch, 10)
     record(
-        {
-            "stem": stem,
-            "batch_norm": batch_norm_1,
-            "relu": relu_1,
-            "residual.conv1": residual_conv1,
-            "residual.batch_norm": residual_batch_norm,
-            "residual.relu": residual_relu,
-            "residual.conv2": residual_conv2,
-            "residual.y": residual_y,
-            "residual.shortcut": residual_shortcut,
-            "residual.s": residual_s,
-            "residual.add": residual_add,
-            "residual.z": residual_z,
-            "stage.0.conv1": stage_0_conv1,
-            "stage.0.batch_norm": stage_0_batch_norm,
-            "stage.0.relu": stage_0_relu,
-            "stage.0.conv2": stage_0_conv2,
-            "stage.0.y": stage_0_y,
-            "stage.0.shortcut": stage_0_shortcut,
-            "stage.0.s": stage_0_s,
-            "stage.0.add": stage_0_add,
-            "stage.0.z": stage_0_z,
-            "stage.1.conv1": stage_1_conv1,
-            "stage.1.batch_norm": stage_1_batch_norm,
-            "stage.1.relu": stage_1_relu,
-            "stage.1.conv2": stage_1_conv2,
-            "stage.1.y": stage_1_y,
-            "stage.1.shortcut": stage_1_shortcut,
-            "stage.1.s": stage_1_s,
-            "stage.1.add": stage_1_add,
-            "stage.1.z": stage_1_z,
-            "global_average_pool2d": global_average_pool2d,
-            "dropout": dropout_1,
-        }
+        {**locals(), "batch_norm": batch_norm_1, "relu": relu_1, "dropout": dropout_1},
+        "stem batch_norm relu residual.conv1 residual.batch_norm residual.relu "
+        "residual.conv2 residual.y residual.shortcut residual.s residual.add residual.z "
+        "stage.0.conv1 stage.0.batch_norm stage.0.relu stage.0.conv2 stage.0.y "
+        "stage.0.shortcut stage.0.s stage.0.add stage.0.z stage.1.conv1 "
+        "stage.1.batch_norm stage.1.relu stage.1.conv2 stage.1.y stage.1.shortcut "
+        "stage.1.s stage.1.add stage.1.z global_average_pool2d dropout",
     )
-    return dropout_1 @ p["probabilities.kernel"] + p["probabilities.bias"]
+    if targets is None:
+        return None, logits, None
+    loss = total_loss(model, logits, targets, sample_weights)
+    label = targets["label"]  # (batch,)
+    weights = value_weights(logits.shape[:1], logits.dtype, sample_weights)  # (batch,)
+
+    # Backward: d_x is the gradient of the loss with respect to x
+    g = {}
+    d_probabilities_logits = sparse_categorical_crossentropy_from_logits_gradient(
+        logits, label, 0.0, weights=weights
+    )  # (batch, 10)
+    g["probabilities.kernel"] = dropout_1.T @ d_probabilities_logits  # (64, 10)
+    g["probabilities.bias"] = channel_sum(d_probabilities_logits)  # (10,)
+    d_dropout = d_probabilities_logits @ p["probabilities.kernel"].T  # (batch, 64)
+    d_global_average_pool2d = d_dropout * dropout_mask_1  # (batch, 64)
+    d_stage_1_z = np.broadcast_to(
+        d_global_average_pool2d[:, None, None, :] * (d_global_average_pool2d.size / stage_1_z.size),
+        stage_1_z.shape,
+    )  # (batch, 4, 4, 64)
+    d_stage_1_add = relu_gradient(d_stage_1_z, stage_1_z)  # (batch, 4, 4, 64)
+    d_stage_1_shortcut, g["stage.1.s.gamma"], g["stage.1.s.beta"] = batch_norm_gradient(
+        d_stage_1_add,
+        stage_1_s_normalized,
+        p["stage.1.s.gamma"],
+        stage_1_s_inverse_deviation,
+        (0, 1, 2),
+    )  # (batch, 4, 4, 64)
+    g["stage.1.shortcut.kernel"] = conv2d_kernel_gradient(
+        stage_0_z, d_stage_1_shortcut, p["stage.1.shortcut.kernel"].shape, strides=(2, 2)
+    )  # (1, 1, 32, 64)
+    d_stage_0_z = conv2d_input_gradient(
+        d_stage_1_shortcut, p["stage.1.shortcut.kernel"], stage_0_z.shape, strides=(2, 2)
+    )  # (batch, 7, 7, 32)
+    d_stage_1_conv2, g["stage.1.y.gamma"], g["stage.1.y.beta"] = batch_norm_gradient(
+        d_stage_1_add,
+        stage_1_y_normalized,
+        p["stage.1.y.gamma"],
+        stage_1_y_inverse_deviation,
+        (0, 1, 2),
+    )  # (batch, 4, 4, 64)
+    g["stage.1.conv2.kernel"] = conv2d_kernel_gradient(
+        stage_1_relu, d_stage_1_conv2, p["stage.1.conv2.kernel"].shape, padding=((1, 1), (1, 1))
+    )  # (3, 3, 64, 64)
+    d_stage_1_relu = conv2d_input_gradient(
+        d_stage_1_conv2, p["stage.1.conv2.kernel"], stage_1_relu.shape, padding=((1, 1), (1, 1))
+    )  # (batch, 4, 4, 64)
+    d_stage_1_batch_norm = relu_gradient(d_stage_1_relu, stage_1_relu)  # (batch, 4, 4, 64)
+    d_stage_1_conv1, g["stage.1.batch_norm.gamma"], g["stage.1.batch_norm.beta"] = (
+        batch_norm_gradient(
+            d_stage_1_batch_norm,
+            stage_1_batch_norm_normalized,
+            p["stage.1.batch_norm.gamma"],
+            stage_1_batch_norm_inverse_deviation,
+            (0, 1, 2),
+        )
+    )  # (batch, 4, 4, 64)
+    g["stage.1.conv1.kernel"] = conv2d_kernel_gradient(
+        stage_0_z,
+        d_stage_1_conv1,
+        p["stage.1.conv1.kernel"].shape,
+        strides=(2, 2),
+        padding=((1, 1), (1, 1)),
+    )  # (3, 3, 32, 64)
+    d_stage_0_z_2 = conv2d_input_gradient(
+        d_stage_1_conv1,
+        p["stage.1.conv1.kernel"],
+        stage_0_z.shape,
+        strides=(2, 2),
+        padding=((1, 1), (1, 1)),
+    )  # (batch, 7, 7, 32)
+    d_stage_0_z_3 = d_stage_0_z + d_stage_0_z_2  # (batch, 7, 7, 32)
+    d_stage_0_add = relu_gradient(d_stage_0_z_3, stage_0_z)  # (batch, 7, 7, 32)
+    d_stage_0_shortcut, g["stage.0.s.gamma"], g["stage.0.s.beta"] = batch_norm_gradient(
+        d_stage_0_add,
+        stage_0_s_normalized,
+        p["stage.0.s.gamma"],
+        stage_0_s_inverse_deviation,
+        (0, 1, 2),
+    )  # (batch, 7, 7, 32)
+    g["stage.0.shortcut.kernel"] = conv2d_kernel_gradient(
+        residual_z, d_stage_0_shortcut, p["stage.0.shortcut.kernel"].shape, strides=(2, 2)
+    )  # (1, 1, 16, 32)
+    d_residual_z = conv2d_input_gradient(
+        d_stage_0_shortcut, p["stage.0.shortcut.kernel"], residual_z.shape, strides=(2, 2)
+    )  # (batch, 14, 14, 16)
+    d_stage_0_conv2, g["stage.0.y.gamma"], g["stage.0.y.beta"] = batch_norm_gradient(
+        d_stage_0_add,
+        stage_0_y_normalized,
+        p["stage.0.y.gamma"],
+        stage_0_y_inverse_deviation,
+        (0, 1, 2),
+    )  # (batch, 7, 7, 32)
+    g["stage.0.conv2.kernel"] = conv2d_kernel_gradient(
+        stage_0_relu, d_stage_0_conv2, p["stage.0.conv2.kernel"].shape, padding=((1, 1), (1, 1))
+    )  # (3, 3, 32, 32)
+    d_stage_0_relu = conv2d_input_gradient(
+        d_stage_0_conv2, p["stage.0.conv2.kernel"], stage_0_relu.shape, padding=((1, 1), (1, 1))
+    )  # (batch, 7, 7, 32)
+    d_stage_0_batch_norm = relu_gradient(d_stage_0_relu, stage_0_relu)  # (batch, 7, 7, 32)
+    d_stage_0_conv1, g["stage.0.batch_norm.gamma"], g["stage.0.batch_norm.beta"] = (
+        batch_norm_gradient(
+            d_stage_0_batch_norm,
+            stage_0_batch_norm_normalized,
+            p["stage.0.batch_norm.gamma"],
+            stage_0_batch_norm_inverse_deviation,
+            (0, 1, 2),
+        )
+    )  # (batch, 7, 7, 32)
+    g["stage.0.conv1.kernel"] = conv2d_kernel_gradient(
+        residual_z,
+        d_stage_0_conv1,
+        p["stage.0.conv1.kernel"].shape,
+        strides=(2, 2),
+        padding=((0, 1), (0, 1)),
+    )  # (3, 3, 16, 32)
+    d_residual_z_2 = conv2d_input_gradient(
+        d_stage_0_conv1,
+        p["stage.0.conv1.kernel"],
+        residual_z.shape,
+        strides=(2, 2),
+        padding=((0, 1), (0, 1)),
+    )  # (batch, 14, 14, 16)
+    d_residual_z_3 = d_residual_z + d_residual_z_2  # (batch, 14, 14, 16)
+    d_residual_add = relu_gradient(d_residual_z_3, residual_z)  # (batch, 14, 14, 16)
+    d_residual_shortcut, g["residual.s.gamma"], g["residual.s.beta"] = batch_norm_gradient(
+        d_residual_add,
+        residual_s_normalized,
+        p["residual.s.gamma"],
+        residual_s_inverse_deviation,
+        (0, 1, 2),
+    )  # (batch, 14, 14, 16)
+    g["residual.shortcut.kernel"] = conv2d_kernel_gradient(
+        relu_1, d_residual_shortcut, p["residual.shortcut.kernel"].shape
+    )  # (1, 1, 16, 16)
+    d_relu = conv2d_input_gradient(
+        d_residual_shortcut, p["residual.shortcut.kernel"], relu_1.shape
+    )  # (batch, 14, 14, 16)
+    d_residual_conv2, g["residual.y.gamma"], g["residual.y.beta"] = batch_norm_gradient(
+        d_residual_add,
+        residual_y_normalized,
+        p["residual.y.gamma"],
+        residual_y_inverse_deviation,
+        (0, 1, 2),
+    )  # (batch, 14, 14, 16)
+    g["residual.conv2.kernel"] = conv2d_kernel_gradient(
+        residual_relu, d_residual_conv2, p["residual.conv2.kernel"].shape, padding=((1, 1), (1, 1))
+    )  # (3, 3, 16, 16)
+    d_residual_relu = conv2d_input_gradient(
+        d_residual_conv2, p["residual.conv2.kernel"], residual_relu.shape, padding=((1, 1), (1, 1))
+    )  # (batch, 14, 14, 16)
+    d_residual_batch_norm = relu_gradient(d_residual_relu, residual_relu)  # (batch, 14, 14, 16)
+    d_residual_conv1, g["residual.batch_norm.gamma"], g["residual.batch_norm.beta"] = (
+        batch_norm_gradient(
+            d_residual_batch_norm,
+            residual_batch_norm_normalized,
+            p["residual.batch_norm.gamma"],
+            residual_batch_norm_inverse_deviation,
+            (0, 1, 2),
+        )
+    )  # (batch, 14, 14, 16)
+    g["residual.conv1.kernel"] = conv2d_kernel_gradient(
+        relu_1, d_residual_conv1, p["residual.conv1.kernel"].shape, padding=((1, 1), (1, 1))
+    )  # (3, 3, 16, 16)
+    d_relu_2 = conv2d_input_gradient(
+        d_residual_conv1, p["residual.conv1.kernel"], relu_1.shape, padding=((1, 1), (1, 1))
+    )  # (batch, 14, 14, 16)
+    d_relu_3 = d_relu + d_relu_2  # (batch, 14, 14, 16)
+    d_batch_norm = relu_gradient(d_relu_3, relu_1)  # (batch, 14, 14, 16)
+    d_stem, g["batch_norm.gamma"], g["batch_norm.beta"] = batch_norm_gradient(
+        d_batch_norm,
+        batch_norm_normalized,
+        p["batch_norm.gamma"],
+        batch_norm_inverse_deviation,
+        (0, 1, 2),
+    )  # (batch, 14, 14, 16)
+    g["stem.kernel"] = conv2d_kernel_gradient(
+        image, d_stem, p["stem.kernel"].shape, strides=(2, 2), padding=((0, 1), (0, 1))
+    )  # (3, 3, 1, 16)
+    return loss, logits, {path: g[path] for path in p if path in g}
 
 
 def to_outputs(logits):
@@ -667,488 +1020,6 @@ def initial_parameters(seed=SEED):
 
 
 # Training ---------------------------------------------------------------------------------------
-def forward_backward(model, inputs, targets, sample_weights=None, step=0):
-    """(loss, what forward() returns, {path: gradient}) in training mode."""
-    p = model.parameters
-    image = inputs["image"]  # (batch, 28, 28, 1)
-    stem = conv2d(
-        image, p["stem.kernel"], strides=(2, 2), padding=((0, 1), (0, 1))
-    )  # (batch, 14, 14, 16)
-    (
-        batch_norm_1,
-        batch_norm_normalized,
-        batch_norm_mean,
-        batch_norm_variance,
-        batch_norm_inverse_deviation,
-    ) = batch_norm(
-        stem, p["batch_norm.gamma"], p["batch_norm.beta"], (0, 1, 2), 0.001
-    )  # (batch, 14, 14, 16)
-    update_statistics(
-        p["batch_norm.moving_mean"],
-        p["batch_norm.moving_variance"],
-        batch_norm_mean,
-        batch_norm_variance,
-        0.99,
-    )
-    relu_1 = relu(batch_norm_1)  # (batch, 14, 14, 16)
-    residual_conv1 = conv2d(
-        relu_1, p["residual.conv1.kernel"], padding=((1, 1), (1, 1))
-    )  # (batch, 14, 14, 16)
-    (
-        residual_batch_norm,
-        residual_batch_norm_normalized,
-        residual_batch_norm_mean,
-        residual_batch_norm_variance,
-        residual_batch_norm_inverse_deviation,
-    ) = batch_norm(
-        residual_conv1,
-        p["residual.batch_norm.gamma"],
-        p["residual.batch_norm.beta"],
-        (0, 1, 2),
-        0.001,
-    )  # (batch, 14, 14, 16)
-    update_statistics(
-        p["residual.batch_norm.moving_mean"],
-        p["residual.batch_norm.moving_variance"],
-        residual_batch_norm_mean,
-        residual_batch_norm_variance,
-        0.99,
-    )
-    residual_relu = relu(residual_batch_norm)  # (batch, 14, 14, 16)
-    residual_conv2 = conv2d(
-        residual_relu, p["residual.conv2.kernel"], padding=((1, 1), (1, 1))
-    )  # (batch, 14, 14, 16)
-    (
-        residual_y,
-        residual_y_normalized,
-        residual_y_mean,
-        residual_y_variance,
-        residual_y_inverse_deviation,
-    ) = batch_norm(
-        residual_conv2, p["residual.y.gamma"], p["residual.y.beta"], (0, 1, 2), 0.001
-    )  # (batch, 14, 14, 16)
-    update_statistics(
-        p["residual.y.moving_mean"],
-        p["residual.y.moving_variance"],
-        residual_y_mean,
-        residual_y_variance,
-        0.99,
-    )
-    residual_shortcut = conv2d(relu_1, p["residual.shortcut.kernel"])  # (batch, 14, 14, 16)
-    (
-        residual_s,
-        residual_s_normalized,
-        residual_s_mean,
-        residual_s_variance,
-        residual_s_inverse_deviation,
-    ) = batch_norm(
-        residual_shortcut, p["residual.s.gamma"], p["residual.s.beta"], (0, 1, 2), 0.001
-    )  # (batch, 14, 14, 16)
-    update_statistics(
-        p["residual.s.moving_mean"],
-        p["residual.s.moving_variance"],
-        residual_s_mean,
-        residual_s_variance,
-        0.99,
-    )
-    residual_add = residual_y + residual_s  # (batch, 14, 14, 16)
-    residual_z = relu(residual_add)  # (batch, 14, 14, 16)
-    stage_0_conv1 = conv2d(
-        residual_z, p["stage.0.conv1.kernel"], strides=(2, 2), padding=((0, 1), (0, 1))
-    )  # (batch, 7, 7, 32)
-    (
-        stage_0_batch_norm,
-        stage_0_batch_norm_normalized,
-        stage_0_batch_norm_mean,
-        stage_0_batch_norm_variance,
-        stage_0_batch_norm_inverse_deviation,
-    ) = batch_norm(
-        stage_0_conv1, p["stage.0.batch_norm.gamma"], p["stage.0.batch_norm.beta"], (0, 1, 2), 0.001
-    )  # (batch, 7, 7, 32)
-    update_statistics(
-        p["stage.0.batch_norm.moving_mean"],
-        p["stage.0.batch_norm.moving_variance"],
-        stage_0_batch_norm_mean,
-        stage_0_batch_norm_variance,
-        0.99,
-    )
-    stage_0_relu = relu(stage_0_batch_norm)  # (batch, 7, 7, 32)
-    stage_0_conv2 = conv2d(
-        stage_0_relu, p["stage.0.conv2.kernel"], padding=((1, 1), (1, 1))
-    )  # (batch, 7, 7, 32)
-    (
-        stage_0_y,
-        stage_0_y_normalized,
-        stage_0_y_mean,
-        stage_0_y_variance,
-        stage_0_y_inverse_deviation,
-    ) = batch_norm(
-        stage_0_conv2, p["stage.0.y.gamma"], p["stage.0.y.beta"], (0, 1, 2), 0.001
-    )  # (batch, 7, 7, 32)
-    update_statistics(
-        p["stage.0.y.moving_mean"],
-        p["stage.0.y.moving_variance"],
-        stage_0_y_mean,
-        stage_0_y_variance,
-        0.99,
-    )
-    stage_0_shortcut = conv2d(
-        residual_z, p["stage.0.shortcut.kernel"], strides=(2, 2)
-    )  # (batch, 7, 7, 32)
-    (
-        stage_0_s,
-        stage_0_s_normalized,
-        stage_0_s_mean,
-        stage_0_s_variance,
-        stage_0_s_inverse_deviation,
-    ) = batch_norm(
-        stage_0_shortcut, p["stage.0.s.gamma"], p["stage.0.s.beta"], (0, 1, 2), 0.001
-    )  # (batch, 7, 7, 32)
-    update_statistics(
-        p["stage.0.s.moving_mean"],
-        p["stage.0.s.moving_variance"],
-        stage_0_s_mean,
-        stage_0_s_variance,
-        0.99,
-    )
-    stage_0_add = stage_0_y + stage_0_s  # (batch, 7, 7, 32)
-    stage_0_z = relu(stage_0_add)  # (batch, 7, 7, 32)
-    stage_1_conv1 = conv2d(
-        stage_0_z, p["stage.1.conv1.kernel"], strides=(2, 2), padding=((1, 1), (1, 1))
-    )  # (batch, 4, 4, 64)
-    (
-        stage_1_batch_norm,
-        stage_1_batch_norm_normalized,
-        stage_1_batch_norm_mean,
-        stage_1_batch_norm_variance,
-        stage_1_batch_norm_inverse_deviation,
-    ) = batch_norm(
-        stage_1_conv1, p["stage.1.batch_norm.gamma"], p["stage.1.batch_norm.beta"], (0, 1, 2), 0.001
-    )  # (batch, 4, 4, 64)
-    update_statistics(
-        p["stage.1.batch_norm.moving_mean"],
-        p["stage.1.batch_norm.moving_variance"],
-        stage_1_batch_norm_mean,
-        stage_1_batch_norm_variance,
-        0.99,
-    )
-    stage_1_relu = relu(stage_1_batch_norm)  # (batch, 4, 4, 64)
-    stage_1_conv2 = conv2d(
-        stage_1_relu, p["stage.1.conv2.kernel"], padding=((1, 1), (1, 1))
-    )  # (batch, 4, 4, 64)
-    (
-        stage_1_y,
-        stage_1_y_normalized,
-        stage_1_y_mean,
-        stage_1_y_variance,
-        stage_1_y_inverse_deviation,
-    ) = batch_norm(
-        stage_1_conv2, p["stage.1.y.gamma"], p["stage.1.y.beta"], (0, 1, 2), 0.001
-    )  # (batch, 4, 4, 64)
-    update_statistics(
-        p["stage.1.y.moving_mean"],
-        p["stage.1.y.moving_variance"],
-        stage_1_y_mean,
-        stage_1_y_variance,
-        0.99,
-    )
-    stage_1_shortcut = conv2d(
-        stage_0_z, p["stage.1.shortcut.kernel"], strides=(2, 2)
-    )  # (batch, 4, 4, 64)
-    (
-        stage_1_s,
-        stage_1_s_normalized,
-        stage_1_s_mean,
-        stage_1_s_variance,
-        stage_1_s_inverse_deviation,
-    ) = batch_norm(
-        stage_1_shortcut, p["stage.1.s.gamma"], p["stage.1.s.beta"], (0, 1, 2), 0.001
-    )  # (batch, 4, 4, 64)
-    update_statistics(
-        p["stage.1.s.moving_mean"],
-        p["stage.1.s.moving_variance"],
-        stage_1_s_mean,
-        stage_1_s_variance,
-        0.99,
-    )
-    stage_1_add = stage_1_y + stage_1_s  # (batch, 4, 4, 64)
-    stage_1_z = relu(stage_1_add)  # (batch, 4, 4, 64)
-    global_average_pool2d = stage_1_z.mean(axis=(1, 2))  # (batch, 64)
-    dropout_1, dropout_mask_1 = dropout(
-        global_average_pool2d, 0.2, layer_key(model.seed, "dropout"), step
-    )  # (batch, 64)
-    logits = dropout_1 @ p["probabilities.kernel"] + p["probabilities.bias"]  # (batch, 10)
-    record(
-        {
-            "stem": stem,
-            "batch_norm": batch_norm_1,
-            "relu": relu_1,
-            "residual.conv1": residual_conv1,
-            "residual.batch_norm": residual_batch_norm,
-            "residual.relu": residual_relu,
-            "residual.conv2": residual_conv2,
-            "residual.y": residual_y,
-            "residual.shortcut": residual_shortcut,
-            "residual.s": residual_s,
-            "residual.add": residual_add,
-            "residual.z": residual_z,
-            "stage.0.conv1": stage_0_conv1,
-            "stage.0.batch_norm": stage_0_batch_norm,
-            "stage.0.relu": stage_0_relu,
-            "stage.0.conv2": stage_0_conv2,
-            "stage.0.y": stage_0_y,
-            "stage.0.shortcut": stage_0_shortcut,
-            "stage.0.s": stage_0_s,
-            "stage.0.add": stage_0_add,
-            "stage.0.z": stage_0_z,
-            "stage.1.conv1": stage_1_conv1,
-            "stage.1.batch_norm": stage_1_batch_norm,
-            "stage.1.relu": stage_1_relu,
-            "stage.1.conv2": stage_1_conv2,
-            "stage.1.y": stage_1_y,
-            "stage.1.shortcut": stage_1_shortcut,
-            "stage.1.s": stage_1_s,
-            "stage.1.add": stage_1_add,
-            "stage.1.z": stage_1_z,
-            "global_average_pool2d": global_average_pool2d,
-            "dropout": dropout_1,
-        }
-    )
-    raw = logits
-    loss = total_loss(model, raw, targets, sample_weights)
-    label = targets["label"]  # (batch,)
-    weights = value_weights(logits.shape[:1], logits.dtype, sample_weights)  # (batch,)
-
-    # Backward: d_x is the gradient of the loss with respect to x
-    d_probabilities_logits = sparse_categorical_crossentropy_from_logits_gradient(
-        logits, label, 0.0, weights=weights
-    )  # (batch, 10)
-    d_probabilities_kernel = dropout_1.T @ d_probabilities_logits  # (64, 10)
-    d_probabilities_bias = channel_sum(d_probabilities_logits)  # (10,)
-    d_dropout = d_probabilities_logits @ p["probabilities.kernel"].T  # (batch, 64)
-    d_global_average_pool2d = d_dropout * dropout_mask_1  # (batch, 64)
-    d_stage_1_z = np.broadcast_to(
-        d_global_average_pool2d[:, None, None, :] * (d_global_average_pool2d.size / stage_1_z.size),
-        stage_1_z.shape,
-    )  # (batch, 4, 4, 64)
-    d_stage_1_add = relu_gradient(d_stage_1_z, stage_1_z)  # (batch, 4, 4, 64)
-    d_stage_1_shortcut, d_stage_1_s_gamma, d_stage_1_s_beta = batch_norm_gradient(
-        d_stage_1_add,
-        stage_1_s_normalized,
-        p["stage.1.s.gamma"],
-        stage_1_s_inverse_deviation,
-        (0, 1, 2),
-    )  # (batch, 4, 4, 64)
-    d_stage_1_shortcut_kernel = conv2d_kernel_gradient(
-        stage_0_z, d_stage_1_shortcut, p["stage.1.shortcut.kernel"].shape, strides=(2, 2)
-    )  # (1, 1, 32, 64)
-    d_stage_0_z = conv2d_input_gradient(
-        d_stage_1_shortcut, p["stage.1.shortcut.kernel"], stage_0_z.shape, strides=(2, 2)
-    )  # (batch, 7, 7, 32)
-    d_stage_1_conv2, d_stage_1_y_gamma, d_stage_1_y_beta = batch_norm_gradient(
-        d_stage_1_add,
-        stage_1_y_normalized,
-        p["stage.1.y.gamma"],
-        stage_1_y_inverse_deviation,
-        (0, 1, 2),
-    )  # (batch, 4, 4, 64)
-    d_stage_1_conv2_kernel = conv2d_kernel_gradient(
-        stage_1_relu, d_stage_1_conv2, p["stage.1.conv2.kernel"].shape, padding=((1, 1), (1, 1))
-    )  # (3, 3, 64, 64)
-    d_stage_1_relu = conv2d_input_gradient(
-        d_stage_1_conv2, p["stage.1.conv2.kernel"], stage_1_relu.shape, padding=((1, 1), (1, 1))
-    )  # (batch, 4, 4, 64)
-    d_stage_1_batch_norm = relu_gradient(d_stage_1_relu, stage_1_relu)  # (batch, 4, 4, 64)
-    d_stage_1_conv1, d_stage_1_batch_norm_gamma, d_stage_1_batch_norm_beta = batch_norm_gradient(
-        d_stage_1_batch_norm,
-        stage_1_batch_norm_normalized,
-        p["stage.1.batch_norm.gamma"],
-        stage_1_batch_norm_inverse_deviation,
-        (0, 1, 2),
-    )  # (batch, 4, 4, 64)
-    d_stage_1_conv1_kernel = conv2d_kernel_gradient(
-        stage_0_z,
-        d_stage_1_conv1,
-        p["stage.1.conv1.kernel"].shape,
-        strides=(2, 2),
-        padding=((1, 1), (1, 1)),
-    )  # (3, 3, 32, 64)
-    d_stage_0_z_2 = conv2d_input_gradient(
-        d_stage_1_conv1,
-        p["stage.1.conv1.kernel"],
-        stage_0_z.shape,
-        strides=(2, 2),
-        padding=((1, 1), (1, 1)),
-    )  # (batch, 7, 7, 32)
-    d_stage_0_z_3 = d_stage_0_z + d_stage_0_z_2  # (batch, 7, 7, 32)
-    d_stage_0_add = relu_gradient(d_stage_0_z_3, stage_0_z)  # (batch, 7, 7, 32)
-    d_stage_0_shortcut, d_stage_0_s_gamma, d_stage_0_s_beta = batch_norm_gradient(
-        d_stage_0_add,
-        stage_0_s_normalized,
-        p["stage.0.s.gamma"],
-        stage_0_s_inverse_deviation,
-        (0, 1, 2),
-    )  # (batch, 7, 7, 32)
-    d_stage_0_shortcut_kernel = conv2d_kernel_gradient(
-        residual_z, d_stage_0_shortcut, p["stage.0.shortcut.kernel"].shape, strides=(2, 2)
-    )  # (1, 1, 16, 32)
-    d_residual_z = conv2d_input_gradient(
-        d_stage_0_shortcut, p["stage.0.shortcut.kernel"], residual_z.shape, strides=(2, 2)
-    )  # (batch, 14, 14, 16)
-    d_stage_0_conv2, d_stage_0_y_gamma, d_stage_0_y_beta = batch_norm_gradient(
-        d_stage_0_add,
-        stage_0_y_normalized,
-        p["stage.0.y.gamma"],
-        stage_0_y_inverse_deviation,
-        (0, 1, 2),
-    )  # (batch, 7, 7, 32)
-    d_stage_0_conv2_kernel = conv2d_kernel_gradient(
-        stage_0_relu, d_stage_0_conv2, p["stage.0.conv2.kernel"].shape, padding=((1, 1), (1, 1))
-    )  # (3, 3, 32, 32)
-    d_stage_0_relu = conv2d_input_gradient(
-        d_stage_0_conv2, p["stage.0.conv2.kernel"], stage_0_relu.shape, padding=((1, 1), (1, 1))
-    )  # (batch, 7, 7, 32)
-    d_stage_0_batch_norm = relu_gradient(d_stage_0_relu, stage_0_relu)  # (batch, 7, 7, 32)
-    d_stage_0_conv1, d_stage_0_batch_norm_gamma, d_stage_0_batch_norm_beta = batch_norm_gradient(
-        d_stage_0_batch_norm,
-        stage_0_batch_norm_normalized,
-        p["stage.0.batch_norm.gamma"],
-        stage_0_batch_norm_inverse_deviation,
-        (0, 1, 2),
-    )  # (batch, 7, 7, 32)
-    d_stage_0_conv1_kernel = conv2d_kernel_gradient(
-        residual_z,
-        d_stage_0_conv1,
-        p["stage.0.conv1.kernel"].shape,
-        strides=(2, 2),
-        padding=((0, 1), (0, 1)),
-    )  # (3, 3, 16, 32)
-    d_residual_z_2 = conv2d_input_gradient(
-        d_stage_0_conv1,
-        p["stage.0.conv1.kernel"],
-        residual_z.shape,
-        strides=(2, 2),
-        padding=((0, 1), (0, 1)),
-    )  # (batch, 14, 14, 16)
-    d_residual_z_3 = d_residual_z + d_residual_z_2  # (batch, 14, 14, 16)
-    d_residual_add = relu_gradient(d_residual_z_3, residual_z)  # (batch, 14, 14, 16)
-    d_residual_shortcut, d_residual_s_gamma, d_residual_s_beta = batch_norm_gradient(
-        d_residual_add,
-        residual_s_normalized,
-        p["residual.s.gamma"],
-        residual_s_inverse_deviation,
-        (0, 1, 2),
-    )  # (batch, 14, 14, 16)
-    d_residual_shortcut_kernel = conv2d_kernel_gradient(
-        relu_1, d_residual_shortcut, p["residual.shortcut.kernel"].shape
-    )  # (1, 1, 16, 16)
-    d_relu = conv2d_input_gradient(
-        d_residual_shortcut, p["residual.shortcut.kernel"], relu_1.shape
-    )  # (batch, 14, 14, 16)
-    d_residual_conv2, d_residual_y_gamma, d_residual_y_beta = batch_norm_gradient(
-        d_residual_add,
-        residual_y_normalized,
-        p["residual.y.gamma"],
-        residual_y_inverse_deviation,
-        (0, 1, 2),
-    )  # (batch, 14, 14, 16)
-    d_residual_conv2_kernel = conv2d_kernel_gradient(
-        residual_relu, d_residual_conv2, p["residual.conv2.kernel"].shape, padding=((1, 1), (1, 1))
-    )  # (3, 3, 16, 16)
-    d_residual_relu = conv2d_input_gradient(
-        d_residual_conv2, p["residual.conv2.kernel"], residual_relu.shape, padding=((1, 1), (1, 1))
-    )  # (batch, 14, 14, 16)
-    d_residual_batch_norm = relu_gradient(d_residual_relu, residual_relu)  # (batch, 14, 14, 16)
-    d_residual_conv1, d_residual_batch_norm_gamma, d_residual_batch_norm_beta = batch_norm_gradient(
-        d_residual_batch_norm,
-        residual_batch_norm_normalized,
-        p["residual.batch_norm.gamma"],
-        residual_batch_norm_inverse_deviation,
-        (0, 1, 2),
-    )  # (batch, 14, 14, 16)
-    d_residual_conv1_kernel = conv2d_kernel_gradient(
-        relu_1, d_residual_conv1, p["residual.conv1.kernel"].shape, padding=((1, 1), (1, 1))
-    )  # (3, 3, 16, 16)
-    d_relu_2 = conv2d_input_gradient(
-        d_residual_conv1, p["residual.conv1.kernel"], relu_1.shape, padding=((1, 1), (1, 1))
-    )  # (batch, 14, 14, 16)
-    d_relu_3 = d_relu + d_relu_2  # (batch, 14, 14, 16)
-    d_batch_norm = relu_gradient(d_relu_3, relu_1)  # (batch, 14, 14, 16)
-    d_stem, d_batch_norm_gamma, d_batch_norm_beta = batch_norm_gradient(
-        d_batch_norm,
-        batch_norm_normalized,
-        p["batch_norm.gamma"],
-        batch_norm_inverse_deviation,
-        (0, 1, 2),
-    )  # (batch, 14, 14, 16)
-    d_stem_kernel = conv2d_kernel_gradient(
-        image, d_stem, p["stem.kernel"].shape, strides=(2, 2), padding=((0, 1), (0, 1))
-    )  # (3, 3, 1, 16)
-    gradients = {
-        "stem.kernel": d_stem_kernel,
-        "batch_norm.gamma": d_batch_norm_gamma,
-        "batch_norm.beta": d_batch_norm_beta,
-        "residual.conv1.kernel": d_residual_conv1_kernel,
-        "residual.batch_norm.gamma": d_residual_batch_norm_gamma,
-        "residual.batch_norm.beta": d_residual_batch_norm_beta,
-        "residual.conv2.kernel": d_residual_conv2_kernel,
-        "residual.y.gamma": d_residual_y_gamma,
-        "residual.y.beta": d_residual_y_beta,
-        "residual.shortcut.kernel": d_residual_shortcut_kernel,
-        "residual.s.gamma": d_residual_s_gamma,
-        "residual.s.beta": d_residual_s_beta,
-        "stage.0.conv1.kernel": d_stage_0_conv1_kernel,
-        "stage.0.batch_norm.gamma": d_stage_0_batch_norm_gamma,
-        "stage.0.batch_norm.beta": d_stage_0_batch_norm_beta,
-        "stage.0.conv2.kernel": d_stage_0_conv2_kernel,
-        "stage.0.y.gamma": d_stage_0_y_gamma,
-        "stage.0.y.beta": d_stage_0_y_beta,
-        "stage.0.shortcut.kernel": d_stage_0_shortcut_kernel,
-        "stage.0.s.gamma": d_stage_0_s_gamma,
-        "stage.0.s.beta": d_stage_0_s_beta,
-        "stage.1.conv1.kernel": d_stage_1_conv1_kernel,
-        "stage.1.batch_norm.gamma": d_stage_1_batch_norm_gamma,
-        "stage.1.batch_norm.beta": d_stage_1_batch_norm_beta,
-        "stage.1.conv2.kernel": d_stage_1_conv2_kernel,
-        "stage.1.y.gamma": d_stage_1_y_gamma,
-        "stage.1.y.beta": d_stage_1_y_beta,
-        "stage.1.shortcut.kernel": d_stage_1_shortcut_kernel,
-        "stage.1.s.gamma": d_stage_1_s_gamma,
-        "stage.1.s.beta": d_stage_1_s_beta,
-        "probabilities.kernel": d_probabilities_kernel,
-        "probabilities.bias": d_probabilities_bias,
-    }
-    return loss, raw, gradients
-
-
-def check_names(wanted, given):
-    """Raises ValueError that lists every missing, unknown or wrongly shaped array."""
-    want = {name: np.shape(array) for name, array in wanted.items()}
-    have = {name: np.shape(array) for name, array in given.items()}
-    wrong = [name for name in want | have if want.get(name) != have.get(name)]
-    if wrong:
-        found = "; ".join(f"{n}: wanted {want.get(n)}, given {have.get(n)}" for n in wrong)
-        raise ValueError(f"arrays and their shapes do not match: {found}")
-
-
-def slices(arrays, batch_size):
-    """Consecutive batches of rows; one empty batch where there are none."""
-    count = len(next(iter(arrays.values())))
-    for start in range(0, max(count, 1), batch_size):
-        yield slice(start, min(start + batch_size, count))
-
-
-def rows_of(arrays, rows):
-    """Those rows of every array."""
-    return {name: array[rows] for name, array in arrays.items()}
-
-
-def means(totals):
-    """An epoch's means from its sums; reading them waits for the device."""
-    count = totals.pop("count", 1)
-    return {name: float(total) / count for name, total in totals.items()}
-
-
 def build(seed=SEED, dtype=DTYPE, device=None):
     """The network with the spec's initial parameters."""
     if device not in (None, "cpu"):
@@ -1157,16 +1028,30 @@ def build(seed=SEED, dtype=DTYPE, device=None):
     return ImageClassification({path: np.array(value, dtype) for path, value in values}, seed)
 
 
+def read(places):
+    """Copies of arrays, by name."""
+    return {name: np.array(array) for name, array in places.items()}
+
+
+def write(places, arrays):
+    """Fills arrays. Raises ValueError that lists what is missing, unknown or misshapen."""
+    want = {name: array.shape for name, array in places.items()}
+    have = {name: np.shape(array) for name, array in arrays.items()}
+    if wrong := [name for name in want | have if want.get(name) != have.get(name)]:
+        listed = "; ".join(f"{n}: wanted {want.get(n)}, given {have.get(n)}" for n in wrong)
+        raise ValueError(f"arrays and their shapes do not match: {listed}")
+    for name, place in places.items():
+        place[...] = arrays[name]
+
+
 def get_parameters(model):
     """{path: array} of parameters and running statistics."""
-    return {path: value.copy() for path, value in model.parameters.items()}
+    return read(model.parameters)
 
 
 def set_parameters(model, parameters):
     """The inverse of get_parameters. Raises ValueError when names or shapes do not match."""
-    check_names(model.parameters, parameters)
-    for path, value in model.parameters.items():
-        value[...] = parameters[path]
+    write(model.parameters, parameters)
 
 
 def to_arrays(model, arrays, names):
@@ -1176,22 +1061,33 @@ def to_arrays(model, arrays, names):
     return {name: np.asarray(arrays[name], types.get(name, dtype)) for name in names}
 
 
+def batches(arrays, size, order=None):
+    """The rows of each batch; one without rows where there are none."""
+    rows = np.arange(len(next(iter(arrays.values())))) if order is None else order
+    return np.split(rows, range(size, len(rows), size))
+
+
+def gather(arrays, rows):
+    """Those rows of every array."""
+    return {name: array[rows] for name, array in arrays.items()}
+
+
 def predict(model, inputs, batch_size=None):
     """{output: array} in inference mode."""
     x = to_arrays(model, inputs, INPUTS)
-    batches = [
-        to_outputs(forward(model, rows_of(x, rows))) for rows in slices(x, batch_size or 2**62)
-    ]
-    return {name: np.concatenate([batch[name] for batch in batches]) for name in OUTPUTS}
+    parts = [gather(x, rows) for rows in batches(x, batch_size or 2**62)]
+    found = [to_outputs(forward_backward(model, part)[1]) for part in parts]
+    return {name: np.concatenate([each[name] for each in found]) for name in OUTPUTS}
 
 
 RECORD = None
 
 
-def record(values):
-    """Keeps the named values of a forward pass while trace() runs; otherwise nothing."""
-    if RECORD is not None:
-        RECORD.update(values)
+def record(values, names="", images=""):
+    """Keeps named values while trace() runs, stage.0.conv from stage_0_conv."""
+    for name in f"{names} {images}".split() if RECORD is not None else ():
+        value = values[name] if name in values else values[re.sub(r"\W", "_", name)]
+        RECORD[name] = np.moveaxis(value, -1, 1) if name in images.split() else value
 
 
 def trace(model, inputs, targets=None, training=False, step=0):
@@ -1202,23 +1098,21 @@ def trace(model, inputs, targets=None, training=False, step=0):
     found = {}
     RECORD = found
     try:
-        if training:
-            raw = differentiate(model, inputs, targets, None, step)[1]
-        else:
-            raw = forward(model, to_arrays(model, inputs, INPUTS))
+        targets = targets if training else None
+        raw = differentiate(model, inputs, targets, None, step)[1]
     finally:
         RECORD = None
-    return {path: np.array(value) for path, value in {**found, **to_outputs(raw)}.items()}
+    return read(found | to_outputs(raw))
 
 
-def differentiate(model, inputs, targets, sample_weights, step):
+def differentiate(model, inputs, targets, weights, step):
     """forward_backward() on any arrays, running statistics left as they are."""
-    statistics = {path: model.parameters[path].copy() for path in model.frozen}
-    x, y = to_arrays(model, inputs, INPUTS), to_arrays(model, targets, TARGETS)
-    try:
-        return forward_backward(model, x, y, sample_weights, step)
-    finally:
-        model.parameters.update(statistics)
+    kept = {path: model.parameters[path].copy() for path in model.frozen}
+    x = to_arrays(model, inputs, INPUTS)
+    y = None if targets is None else to_arrays(model, targets, TARGETS)
+    found = forward_backward(model, x, y, weights, step)
+    model.parameters.update(kept)
+    return found
 
 
 def loss_and_gradients(model, inputs, targets, sample_weights=None, step=0):
@@ -1235,18 +1129,26 @@ class Trainer:
         self.paths = [path for path in model.parameters if path not in model.frozen]
         self.optimizer = Optimizer([model.parameters[path] for path in self.paths])
 
-    def advance(self, inputs, targets, sample_weights=None):
+    def batch(self, inputs, targets):
+        """A batch of arrays in the model's precision."""
+        return to_arrays(self.model, inputs, INPUTS), to_arrays(self.model, targets, TARGETS)
+
+    def advance(self, x, y, weights=None):
         """One step on a batch: (loss, what the model returned before it)."""
-        loss, raw, found = forward_backward(self.model, inputs, targets, sample_weights, self.steps)
-        gradients = [found[path] for path in self.paths]
+        loss, raw, found = forward_backward(self.model, x, y, weights, self.steps)
+        gradients = list(found.values())
         self.optimizer.update(gradients, self.optimizer.scalars(self.steps, self.rate))
         self.steps += 1
         return loss, raw
 
+    def score(self, x, y):
+        """(loss, what the model returned) of a batch in inference mode."""
+        raw = forward_backward(self.model, x)[1]
+        return total_loss(self.model, raw, y), raw
+
     def step(self, inputs, targets, sample_weights=None):
         """One optimizer step on a batch; its loss."""
-        x, y = to_arrays(self.model, inputs, INPUTS), to_arrays(self.model, targets, TARGETS)
-        return self.advance(x, y, sample_weights)[0]
+        return self.advance(*self.batch(inputs, targets), sample_weights)[0]
 
     def fit(
         self,
@@ -1259,23 +1161,16 @@ class Trainer:
         on_epoch=None,
     ):
         """Trains until ``epochs`` epochs are done since step 0; the history by metric."""
-        x, y = to_arrays(self.model, inputs, INPUTS), to_arrays(self.model, targets, TARGETS)
+        x, y = self.batch(inputs, targets)
         count = len(next(iter(x.values())))
         per_epoch = -(-count // batch_size)
         history = {}
         for epoch in range(self.steps // per_epoch, epochs):
             order = batch_order(self.model.seed, epoch, count)
-            totals = {}
-            for start in range(self.steps % per_epoch * batch_size, count, batch_size):
-                rows = order[start : start + batch_size]
-                targets = rows_of(y, rows)
-                loss, raw = self.advance(rows_of(x, rows), targets)
-                add_batch(totals, loss, raw, targets)
-                if on_step is not None:
-                    on_step(step=self.steps - 1, epoch=epoch, loss=loss)
-            logs = means(totals)
+            rows = batches(x, batch_size, order)[self.steps % per_epoch :]
+            logs = self.run(self.advance, x, y, rows, on_step, epoch)
             if validation is not None:
-                scores = self.evaluate(*validation, batch_size=batch_size)
+                scores = self.evaluate(*validation, batch_size)
                 logs |= {f"val_{name}": value for name, value in scores.items()}
             for name, value in logs.items():
                 history.setdefault(name, []).append(value)
@@ -1283,40 +1178,40 @@ class Trainer:
                 on_epoch(epoch=epoch, logs=logs)
         return history
 
+    def run(self, act, x, y, parts, on_step=None, epoch=0):
+        """The means of loss and metrics over parts of the rows."""
+        totals = {}
+        for rows in parts:
+            targets = gather(y, rows)
+            loss, raw = act(gather(x, rows), targets)
+            for name, value in {"loss": loss, **metric_values(raw, targets)}.items():
+                totals[name] = totals.get(name, 0.0) + float(np.mean(value)) * len(rows)
+            if on_step is not None:
+                on_step(step=self.steps - 1, epoch=epoch, loss=loss)
+        count = sum(map(len, parts))
+        return {name: total / max(count, 1) for name, total in totals.items()}
+
     def evaluate(self, inputs, targets, batch_size=BATCH_SIZE):
         """{metric: value} in inference mode; the loss includes penalties."""
-        x, y = to_arrays(self.model, inputs, INPUTS), to_arrays(self.model, targets, TARGETS)
-        totals = {}
-        for rows in slices(x, batch_size):
-            raw, expected = forward(self.model, rows_of(x, rows)), rows_of(y, rows)
-            add_batch(totals, total_loss(self.model, raw, expected), raw, expected)
-        return means(totals)
+        x, y = self.batch(inputs, targets)
+        return self.run(self.score, x, y, batches(x, batch_size))
 
-    def state(self):
-        """The optimizer's slots by parameter, and the step: flat and neutral."""
-        slots = {
-            f"{Optimizer.kind}.{slot}/{path}": value.copy()
+    def slots(self):
+        """{name: array} of what the optimizer keeps for each parameter."""
+        return {
+            f"{Optimizer.kind}.{slot}/{path}": value
             for slot, values in self.optimizer.slots.items()
             for path, value in zip(self.paths, values, strict=True)
         }
-        return {"step": np.array(self.steps), **slots}
+
+    def state(self):
+        """The optimizer's slots by parameter, and the step: flat and neutral."""
+        return {"step": np.array(self.steps), **read(self.slots())}
 
     def load_state(self, state):
         """Continues from a state(), whichever backend wrote it."""
-        check_names(self.state(), state)
+        write(self.slots(), {name: state[name] for name in state if name != "step"})
         self.steps = int(state["step"])
-        for slot, values in self.optimizer.slots.items():
-            for path, value in zip(self.paths, values, strict=True):
-                value[...] = state[f"{Optimizer.kind}.{slot}/{path}"]
-
-
-def add_batch(totals, loss, raw, targets):
-    """Adds a batch's loss and metrics to the sums of its epoch, weighted by its size."""
-    size = len(next(iter(targets.values())))
-    values = {"loss": loss, **metric_values(raw, targets)}
-    for name, value in values.items():
-        totals[name] = totals.get(name, 0.0) + float(np.mean(value)) * size
-    totals["count"] = totals.get("count", 0) + size
 
 
 # Command line -----------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ python text_lstm_numpy.py train data.npz --epochs 3 --out w.safetensors
 import argparse
 import hashlib
 import math
+import re
 
 import numpy as np
 
@@ -206,18 +207,39 @@ class TextLstm:
         self.parameters, self.seed = parameters, seed
 
 
-def forward(model, inputs):
-    """The forward pass in inference mode."""
+def forward_backward(model, inputs, targets=None, sample_weights=None, step=0):
+    """Training mode: (loss, raw outputs, {path: gradient}).
+
+    Without targets it is inference mode, and the raw outputs are all there is.
+    """
     p = model.parameters
     words = inputs["words"]  # (batch, 40)
     embedding = p["embedding.embeddings"][words]  # (batch, 40, 64)
-    lstm_1 = last_step(
-        lstm(
-            embedding, p["lstm.kernel"], p["lstm.recurrent_kernel"], p["lstm.bias"], mask=words != 0
-        )
-    )[0]  # (batch, 64)
-    record({"embedding": embedding, "lstm": lstm_1})
-    return lstm_1 @ p["probabilities.kernel"] + p["probabilities.bias"]
+    mask = words != 0  # (batch, 40)
+    lstm_1, lstm_saved = last_step(
+        lstm(embedding, p["lstm.kernel"], p["lstm.recurrent_kernel"], p["lstm.bias"], mask=mask)
+    )[::3]  # (batch, 64)
+    logits = lstm_1 @ p["probabilities.kernel"] + p["probabilities.bias"]  # (batch, 4)
+    record({**locals(), "lstm": lstm_1}, "embedding lstm")
+    if targets is None:
+        return None, logits, None
+    loss = total_loss(model, logits, targets, sample_weights)
+    genre = targets["genre"]  # (batch,)
+    weights = value_weights(logits.shape[:1], logits.dtype, sample_weights)  # (batch,)
+
+    # Backward: d_x is the gradient of the loss with respect to x
+    g = {}
+    d_probabilities_logits = sparse_categorical_crossentropy_from_logits_gradient(
+        logits, genre, 0.0, weights=weights
+    )  # (batch, 4)
+    g["probabilities.kernel"] = lstm_1.T @ d_probabilities_logits  # (64, 4)
+    g["probabilities.bias"] = channel_sum(d_probabilities_logits)  # (4,)
+    d_lstm = d_probabilities_logits @ p["probabilities.kernel"].T  # (batch, 64)
+    d_embedding, g["lstm.kernel"], g["lstm.recurrent_kernel"], g["lstm.bias"], _, _ = lstm_gradient(
+        None, d_lstm, None, lstm_saved, p["lstm.kernel"], p["lstm.recurrent_kernel"], mask
+    )  # (batch, 40, 64)
+    g["embedding.embeddings"] = embedding_gradient(words, d_embedding, 4000)  # (4000, 64)
+    return loss, logits, {path: g[path] for path in p if path in g}
 
 
 def to_outputs(logits):
@@ -432,72 +454,6 @@ def initial_parameters(seed=SEED):
 
 
 # Training ---------------------------------------------------------------------------------------
-def forward_backward(model, inputs, targets, sample_weights=None, step=0):
-    """(loss, what forward() returns, {path: gradient}) in training mode."""
-    p = model.parameters
-    words = inputs["words"]  # (batch, 40)
-    embedding = p["embedding.embeddings"][words]  # (batch, 40, 64)
-    mask = words != 0  # (batch, 40)
-    lstm_1, lstm_saved = last_step(
-        lstm(embedding, p["lstm.kernel"], p["lstm.recurrent_kernel"], p["lstm.bias"], mask=mask)
-    )[::3]  # (batch, 64)
-    logits = lstm_1 @ p["probabilities.kernel"] + p["probabilities.bias"]  # (batch, 4)
-    record({"embedding": embedding, "lstm": lstm_1})
-    raw = logits
-    loss = total_loss(model, raw, targets, sample_weights)
-    genre = targets["genre"]  # (batch,)
-    weights = value_weights(logits.shape[:1], logits.dtype, sample_weights)  # (batch,)
-
-    # Backward: d_x is the gradient of the loss with respect to x
-    d_probabilities_logits = sparse_categorical_crossentropy_from_logits_gradient(
-        logits, genre, 0.0, weights=weights
-    )  # (batch, 4)
-    d_probabilities_kernel = lstm_1.T @ d_probabilities_logits  # (64, 4)
-    d_probabilities_bias = channel_sum(d_probabilities_logits)  # (4,)
-    d_lstm = d_probabilities_logits @ p["probabilities.kernel"].T  # (batch, 64)
-    d_embedding, d_lstm_kernel, d_lstm_recurrent_kernel, d_lstm_bias, _, _ = lstm_gradient(
-        None, d_lstm, None, lstm_saved, p["lstm.kernel"], p["lstm.recurrent_kernel"], mask
-    )  # (batch, 40, 64)
-    d_embedding_embeddings = embedding_gradient(words, d_embedding, 4000)  # (4000, 64)
-    gradients = {
-        "embedding.embeddings": d_embedding_embeddings,
-        "lstm.kernel": d_lstm_kernel,
-        "lstm.recurrent_kernel": d_lstm_recurrent_kernel,
-        "lstm.bias": d_lstm_bias,
-        "probabilities.kernel": d_probabilities_kernel,
-        "probabilities.bias": d_probabilities_bias,
-    }
-    return loss, raw, gradients
-
-
-def check_names(wanted, given):
-    """Raises ValueError that lists every missing, unknown or wrongly shaped array."""
-    want = {name: np.shape(array) for name, array in wanted.items()}
-    have = {name: np.shape(array) for name, array in given.items()}
-    wrong = [name for name in want | have if want.get(name) != have.get(name)]
-    if wrong:
-        found = "; ".join(f"{n}: wanted {want.get(n)}, given {have.get(n)}" for n in wrong)
-        raise ValueError(f"arrays and their shapes do not match: {found}")
-
-
-def slices(arrays, batch_size):
-    """Consecutive batches of rows; one empty batch where there are none."""
-    count = len(next(iter(arrays.values())))
-    for start in range(0, max(count, 1), batch_size):
-        yield slice(start, min(start + batch_size, count))
-
-
-def rows_of(arrays, rows):
-    """Those rows of every array."""
-    return {name: array[rows] for name, array in arrays.items()}
-
-
-def means(totals):
-    """An epoch's means from its sums; reading them waits for the device."""
-    count = totals.pop("count", 1)
-    return {name: float(total) / count for name, total in totals.items()}
-
-
 def build(seed=SEED, dtype=DTYPE, device=None):
     """The network with the spec's initial parameters."""
     if device not in (None, "cpu"):
@@ -506,16 +462,30 @@ def build(seed=SEED, dtype=DTYPE, device=None):
     return TextLstm({path: np.array(value, dtype) for path, value in values}, seed)
 
 
+def read(places):
+    """Copies of arrays, by name."""
+    return {name: np.array(array) for name, array in places.items()}
+
+
+def write(places, arrays):
+    """Fills arrays. Raises ValueError that lists what is missing, unknown or misshapen."""
+    want = {name: array.shape for name, array in places.items()}
+    have = {name: np.shape(array) for name, array in arrays.items()}
+    if wrong := [name for name in want | have if want.get(name) != have.get(name)]:
+        listed = "; ".join(f"{n}: wanted {want.get(n)}, given {have.get(n)}" for n in wrong)
+        raise ValueError(f"arrays and their shapes do not match: {listed}")
+    for name, place in places.items():
+        place[...] = arrays[name]
+
+
 def get_parameters(model):
     """{path: array} of parameters and running statistics."""
-    return {path: value.copy() for path, value in model.parameters.items()}
+    return read(model.parameters)
 
 
 def set_parameters(model, parameters):
     """The inverse of get_parameters. Raises ValueError when names or shapes do not match."""
-    check_names(model.parameters, parameters)
-    for path, value in model.parameters.items():
-        value[...] = parameters[path]
+    write(model.parameters, parameters)
 
 
 def to_arrays(model, arrays, names):
@@ -525,22 +495,33 @@ def to_arrays(model, arrays, names):
     return {name: np.asarray(arrays[name], types.get(name, dtype)) for name in names}
 
 
+def batches(arrays, size, order=None):
+    """The rows of each batch; one without rows where there are none."""
+    rows = np.arange(len(next(iter(arrays.values())))) if order is None else order
+    return np.split(rows, range(size, len(rows), size))
+
+
+def gather(arrays, rows):
+    """Those rows of every array."""
+    return {name: array[rows] for name, array in arrays.items()}
+
+
 def predict(model, inputs, batch_size=None):
     """{output: array} in inference mode."""
     x = to_arrays(model, inputs, INPUTS)
-    batches = [
-        to_outputs(forward(model, rows_of(x, rows))) for rows in slices(x, batch_size or 2**62)
-    ]
-    return {name: np.concatenate([batch[name] for batch in batches]) for name in OUTPUTS}
+    parts = [gather(x, rows) for rows in batches(x, batch_size or 2**62)]
+    found = [to_outputs(forward_backward(model, part)[1]) for part in parts]
+    return {name: np.concatenate([each[name] for each in found]) for name in OUTPUTS}
 
 
 RECORD = None
 
 
-def record(values):
-    """Keeps the named values of a forward pass while trace() runs; otherwise nothing."""
-    if RECORD is not None:
-        RECORD.update(values)
+def record(values, names="", images=""):
+    """Keeps named values while trace() runs, stage.0.conv from stage_0_conv."""
+    for name in f"{names} {images}".split() if RECORD is not None else ():
+        value = values[name] if name in values else values[re.sub(r"\W", "_", name)]
+        RECORD[name] = np.moveaxis(value, -1, 1) if name in images.split() else value
 
 
 def trace(model, inputs, targets=None, training=False, step=0):
@@ -551,19 +532,18 @@ def trace(model, inputs, targets=None, training=False, step=0):
     found = {}
     RECORD = found
     try:
-        if training:
-            raw = differentiate(model, inputs, targets, None, step)[1]
-        else:
-            raw = forward(model, to_arrays(model, inputs, INPUTS))
+        targets = targets if training else None
+        raw = differentiate(model, inputs, targets, None, step)[1]
     finally:
         RECORD = None
-    return {path: np.array(value) for path, value in {**found, **to_outputs(raw)}.items()}
+    return read(found | to_outputs(raw))
 
 
-def differentiate(model, inputs, targets, sample_weights, step):
+def differentiate(model, inputs, targets, weights, step):
     """forward_backward() on any arrays, running statistics left as they are."""
-    x, y = to_arrays(model, inputs, INPUTS), to_arrays(model, targets, TARGETS)
-    return forward_backward(model, x, y, sample_weights, step)
+    x = to_arrays(model, inputs, INPUTS)
+    y = None if targets is None else to_arrays(model, targets, TARGETS)
+    return forward_backward(model, x, y, weights, step)
 
 
 def loss_and_gradients(model, inputs, targets, sample_weights=None, step=0):
@@ -580,19 +560,27 @@ class Trainer:
         self.paths = [path for path in model.parameters if path not in model.frozen]
         self.optimizer = Optimizer([model.parameters[path] for path in self.paths])
 
-    def advance(self, inputs, targets, sample_weights=None):
+    def batch(self, inputs, targets):
+        """A batch of arrays in the model's precision."""
+        return to_arrays(self.model, inputs, INPUTS), to_arrays(self.model, targets, TARGETS)
+
+    def advance(self, x, y, weights=None):
         """One step on a batch: (loss, what the model returned before it)."""
-        loss, raw, found = forward_backward(self.model, inputs, targets, sample_weights, self.steps)
-        gradients = [found[path] for path in self.paths]
+        loss, raw, found = forward_backward(self.model, x, y, weights, self.steps)
+        gradients = list(found.values())
         gradients = clip_gradients(gradients)
         self.optimizer.update(gradients, self.optimizer.scalars(self.steps, self.rate))
         self.steps += 1
         return loss, raw
 
+    def score(self, x, y):
+        """(loss, what the model returned) of a batch in inference mode."""
+        raw = forward_backward(self.model, x)[1]
+        return total_loss(self.model, raw, y), raw
+
     def step(self, inputs, targets, sample_weights=None):
         """One optimizer step on a batch; its loss."""
-        x, y = to_arrays(self.model, inputs, INPUTS), to_arrays(self.model, targets, TARGETS)
-        return self.advance(x, y, sample_weights)[0]
+        return self.advance(*self.batch(inputs, targets), sample_weights)[0]
 
     def fit(
         self,
@@ -605,23 +593,16 @@ class Trainer:
         on_epoch=None,
     ):
         """Trains until ``epochs`` epochs are done since step 0; the history by metric."""
-        x, y = to_arrays(self.model, inputs, INPUTS), to_arrays(self.model, targets, TARGETS)
+        x, y = self.batch(inputs, targets)
         count = len(next(iter(x.values())))
         per_epoch = -(-count // batch_size)
         history = {}
         for epoch in range(self.steps // per_epoch, epochs):
             order = batch_order(self.model.seed, epoch, count)
-            totals = {}
-            for start in range(self.steps % per_epoch * batch_size, count, batch_size):
-                rows = order[start : start + batch_size]
-                targets = rows_of(y, rows)
-                loss, raw = self.advance(rows_of(x, rows), targets)
-                add_batch(totals, loss, raw, targets)
-                if on_step is not None:
-                    on_step(step=self.steps - 1, epoch=epoch, loss=loss)
-            logs = means(totals)
+            rows = batches(x, batch_size, order)[self.steps % per_epoch :]
+            logs = self.run(self.advance, x, y, rows, on_step, epoch)
             if validation is not None:
-                scores = self.evaluate(*validation, batch_size=batch_size)
+                scores = self.evaluate(*validation, batch_size)
                 logs |= {f"val_{name}": value for name, value in scores.items()}
             for name, value in logs.items():
                 history.setdefault(name, []).append(value)
@@ -629,40 +610,40 @@ class Trainer:
                 on_epoch(epoch=epoch, logs=logs)
         return history
 
+    def run(self, act, x, y, parts, on_step=None, epoch=0):
+        """The means of loss and metrics over parts of the rows."""
+        totals = {}
+        for rows in parts:
+            targets = gather(y, rows)
+            loss, raw = act(gather(x, rows), targets)
+            for name, value in {"loss": loss, **metric_values(raw, targets)}.items():
+                totals[name] = totals.get(name, 0.0) + float(np.mean(value)) * len(rows)
+            if on_step is not None:
+                on_step(step=self.steps - 1, epoch=epoch, loss=loss)
+        count = sum(map(len, parts))
+        return {name: total / max(count, 1) for name, total in totals.items()}
+
     def evaluate(self, inputs, targets, batch_size=BATCH_SIZE):
         """{metric: value} in inference mode; the loss includes penalties."""
-        x, y = to_arrays(self.model, inputs, INPUTS), to_arrays(self.model, targets, TARGETS)
-        totals = {}
-        for rows in slices(x, batch_size):
-            raw, expected = forward(self.model, rows_of(x, rows)), rows_of(y, rows)
-            add_batch(totals, total_loss(self.model, raw, expected), raw, expected)
-        return means(totals)
+        x, y = self.batch(inputs, targets)
+        return self.run(self.score, x, y, batches(x, batch_size))
 
-    def state(self):
-        """The optimizer's slots by parameter, and the step: flat and neutral."""
-        slots = {
-            f"{Optimizer.kind}.{slot}/{path}": value.copy()
+    def slots(self):
+        """{name: array} of what the optimizer keeps for each parameter."""
+        return {
+            f"{Optimizer.kind}.{slot}/{path}": value
             for slot, values in self.optimizer.slots.items()
             for path, value in zip(self.paths, values, strict=True)
         }
-        return {"step": np.array(self.steps), **slots}
+
+    def state(self):
+        """The optimizer's slots by parameter, and the step: flat and neutral."""
+        return {"step": np.array(self.steps), **read(self.slots())}
 
     def load_state(self, state):
         """Continues from a state(), whichever backend wrote it."""
-        check_names(self.state(), state)
+        write(self.slots(), {name: state[name] for name in state if name != "step"})
         self.steps = int(state["step"])
-        for slot, values in self.optimizer.slots.items():
-            for path, value in zip(self.paths, values, strict=True):
-                value[...] = state[f"{Optimizer.kind}.{slot}/{path}"]
-
-
-def add_batch(totals, loss, raw, targets):
-    """Adds a batch's loss and metrics to the sums of its epoch, weighted by its size."""
-    size = len(next(iter(targets.values())))
-    values = {"loss": loss, **metric_values(raw, targets)}
-    for name, value in values.items():
-        totals[name] = totals.get(name, 0.0) + float(np.mean(value)) * size
-    totals["count"] = totals.get("count", 0) + size
 
 
 # Command line -----------------------------------------------------------------------------------

@@ -41,7 +41,7 @@ BREAKS = {
     ),
     "other error": (
         "refuses_wrong_parameters",
-        "\ndef check_names(wanted, given):\n    raise KeyError('no')\n",
+        "\ndef write(places, arrays):\n    raise KeyError('no')\n",
         "raises no ValueError",
     ),
     "outputs": (

@@ -117,7 +117,7 @@ def test_trains_as_the_pytorch_file(folder: Path, name: str) -> None:
         assert distance < 1e-12, (key, distance)
 
 
-def test_traces_once_for_batches_of_every_size(folder: Path) -> None:
+def test_traces_once_for_full_batches_and_once_for_all_others(folder: Path) -> None:
     code = """
 import sys; sys.path.insert(0, sys.argv[1])
 import numpy as np, mlp_tensorflow as file
@@ -130,10 +130,10 @@ def apply(*arguments, **keywords):
     calls += 1
     return original(*arguments, **keywords)
 file.apply = apply
-for size in (8, 5, 1):
+for size in (8, 5, 1, file.BATCH_SIZE, file.BATCH_SIZE):
     x, y = draw(file.INPUTS, size), draw(file.TARGETS, size)
     trainer.step(x, y), trainer.step(x, y, np.ones(size)), trainer.evaluate(x, y)
-assert calls == 3, calls  # weighted, not weighted, in inference mode
+assert calls == 6, calls  # weighted, not weighted and in inference mode, twice each
 assert file.keras.config.dtype_policy().name == "float32"
 file.build(dtype="float64")
 assert file.keras.config.dtype_policy().name == "float32"

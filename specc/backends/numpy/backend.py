@@ -54,9 +54,8 @@ class NumpyBackend(Backend):
         file.prelude_names = {"Model": name}
         frozen = [path for path in functions.parameters if path not in functions.trained]
         file.add("model", model_class(name, frozen))
-        file.add("model", functions.forward())
-        if program.training is not None and only == "all":
-            file.add("training", functions.forward_backward())
+        trains = program.training is not None and only == "all"
+        file.add("model", functions.forward_backward() if trains else functions.forward())
         writer.write(file, only)
         return file.text(header(program, self.name, self.title), constants(program, self.name))
 

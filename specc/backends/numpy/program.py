@@ -4,20 +4,26 @@ statements.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from specc.backends.base import repeated_inputs, template_fields
-from specc.backends.writer import Names, literal, render
+from specc.backends.writer import Names, literal, render, words
 from specc.ir.dims import Dim
 from specc.ir.graph import Loss, Node, Program, Value
 from specc.ir.types import TensorType
 from specc.ops.base import Form
 from specc.ops.gradients import EXPRESSION, GradientBuilder
 from specc.ops.registry import OPS
-from specc.passes.layout import inverse
 
-RESERVED = frozenset({"np", "math", "hashlib", "model", "p", "inputs", "targets", "step", "record"})
+RESERVED = frozenset(
+    {"np", "math", "hashlib", "model", "p", "g", "path", "inputs", "targets", "step", "record"}
+)
+
+
+# What takes some of the results of a call.
+_PART = re.compile(r"\)\[[^][()]*\]$")
 
 
 @dataclass
@@ -76,12 +82,14 @@ class NumpyProgram:
             located.append(replace(loss, node=node, prediction=prediction, mask=mask))
         return tuple(located)
 
-    # Inference
+    # The forward pass
 
     def forward(self) -> str:
-        """``forward(model, inputs)``: what the losses and outputs need, in inference mode."""
+        """``forward(model, inputs)``: what the outputs need, for a file without training."""
         body = self._begin()
-        self._forward(body, training=False, readers=_readers(self.graph.nodes, self.graph.outputs))
+        readers = _readers(self.graph.nodes, self.graph.outputs)
+        for node in self.graph.nodes:
+            self._statement(node, body, readers, training=False)
         self._record(body)
         body.lines.append(f"    return {self._results(body)}")
         return "\n".join(
@@ -109,16 +117,15 @@ class NumpyProgram:
     def _results(self, body: Statements) -> str:
         return ", ".join(body.text(value) for value in self.graph.outputs)
 
-    def _forward(self, body: Statements, training: bool, readers: Mapping[int, int]) -> None:
-        for node in self.graph.nodes:
-            self._statement(node, body, training, readers)
-
     def _statement(
-        self, node: Node, body: Statements, training: bool, readers: Mapping[int, int]
+        self, node: Node, body: Statements, readers: Mapping[int, int], training: bool
     ) -> None:
+        """The node in inference mode, and in training mode where the function has both."""
         form = self.lower(node)
+        differs = training and _differs(form)
         template = form.expression if training or not form.inference else form.inference
-        for value in repeated_inputs(node, "".join([template, *form.effects])):
+        texts = [template, *form.effects, form.inference] if differs else [template]
+        for value in repeated_inputs(node, "".join(texts)):
             if id(value) in body.inlined:
                 text = body.inlined.pop(id(value))
                 body.assign(body.names.of(value), text, value.type.comment())
@@ -127,14 +134,21 @@ class NumpyProgram:
         saved = self._saved(node) if training and form.saved else []
         targets = [*node.outputs, *saved]
         lone = len(targets) == 1 and targets[0].internal and readers.get(id(targets[0])) == 1
-        if lone and not form.effects:
+        if lone and not differs:
             body.inlined[id(targets[0])] = expression
             return
         listed = ", ".join(body.names.of(value) for value in targets)
-        body.assign(listed, expression, node.outputs[0].type.comment())
-        if training:
-            fields |= {v.name.rpartition(".")[2]: body.names.of(v) for v in saved}
-            body.lines += [f"    {_effect(effect, fields)}" for effect in form.effects]
+        shape = node.outputs[0].type.comment()
+        if not differs:
+            body.assign(listed, expression, shape)
+            return
+        outputs = ", ".join(body.names.of(value) for value in node.outputs)
+        body.lines.append("    if targets is None:")
+        body.assign(f"    {outputs}", render(form.inference, fields), shape)
+        body.lines.append("    else:")
+        body.assign(f"    {listed}", expression, shape)
+        fields |= {v.name.rpartition(".")[2]: body.names.of(v) for v in saved}
+        body.lines += [f"        {_effect(effect, fields)}" for effect in form.effects]
 
     def _fields(self, node: Node, form: Form, body: Statements) -> dict[str, str]:
         texts = [None if value is None else body.text(value) for value in node.inputs]
@@ -150,61 +164,79 @@ class NumpyProgram:
         return [self.saved[f"{node.path}.{name}"] for name, _ in OPS[node.op].saved(node)]
 
     def _record(self, body: Statements) -> None:
-        """Hands every named value to trace()."""
-        entries = []
-        for node in self.graph.nodes:
-            for value in node.outputs:
-                if not value.internal:
-                    text = body.text(value)
-                    if value.axes:
-                        text = f"{text}.transpose{inverse(value.axes)}"
-                    entries.append(f"{literal(value.name)}: {text}")
-        if entries:
-            body.lines.append(f"    record({{{', '.join(entries)}}})")
+        """Shows trace() every named value."""
+        outputs = [value for node in self.graph.nodes for value in node.outputs]
+        values = [value for value in outputs if not value.internal]
+        if not values:
+            return
+        called = {value.name: body.text(value) for value in values}
+        flat = {name: re.sub(r"\W", "_", name) for name in called}  # as record() finds them
+        other = {name for name, text in called.items() if text != flat[name]}
+        other |= {name for name in called if flat[name] in other}
+        given = ", ".join(f"{literal(name)}: {called[name]}" for name in called if name in other)
+        scope = f"{{**locals(), {given}}}" if given else "locals()"
+        plain = words([value.name for value in values if not value.axes])
+        images = words([value.name for value in values if value.axes])
+        texts = [scope, plain, f"images={images}" if images else ""]
+        body.lines.append(f"    record({', '.join(text for text in texts if text)})")
 
     # Training
 
     def forward_backward(self) -> str:
         """``forward_backward(model, inputs, targets, sample_weights, step)``: loss, raw result,
-        gradients.
+        gradients; without targets the raw result of inference.
         """
         gradients, roots, seeds = self._differentiate()
         backward = _live(gradients, roots)
         losses = [loss.node for loss in self.losses]
         readers = _readers([*self.graph.nodes, *losses, *backward], self.graph.outputs)
         body = self._begin()
-        self._forward(body, training=True, readers=readers)
+        for node in self.graph.nodes:
+            self._statement(node, body, readers, training=True)
+        raw = self._results(body)
+        if len(self.graph.outputs) > 1 or not raw.isidentifier():
+            name = body.names.fresh("raw")
+            body.assign(name, raw)
+            raw = name
         self._record(body)
-        raw = body.names.fresh("raw")
-        body.assign(raw, self._results(body))
+        body.lines += ["    if targets is None:", f"        return None, {raw}, None"]
         body.assign("loss", f"total_loss(model, {raw}, targets, sample_weights)")
         for loss, weights in zip(self.losses, seeds, strict=True):
             self._weights(loss, weights, body)
         body.section("Backward: d_x is the gradient of the loss with respect to x")
+        body.lines.append("    g = {}")
+        self._backward(body, backward, roots)
+        body.lines.append(f"    return loss, {raw}, {{path: g[path] for path in p if path in g}}")
+        return "\n".join(
+            [
+                "def forward_backward(model, inputs, targets=None, sample_weights=None, step=0):",
+                '    """Training mode: (loss, raw outputs, {path: gradient}).',
+                "",
+                "    Without targets it is inference mode, and the raw outputs are all there is.",
+                '    """',
+                *self._prologue(),
+                *body.lines,
+            ]
+        )
+
+    def _backward(self, body: Statements, backward: list[Node], roots: Mapping[str, Value]) -> None:
+        """The statements of the backward pass; gradients of parameters go into ``g``."""
+        made = {id(value) for node in backward for value in node.outputs}
+        placed: set[int] = set()
+        for path, value in roots.items():
+            if id(value) in made and id(value) not in placed:
+                placed.add(id(value))
+                body.names.alias(value, f"g[{literal(path)}]")
         for node in backward:
             values = {str(i): body.text(v) for i, v in enumerate(node.inputs) if v is not None}
             listed = ", ".join(body.text(v) if v.name != "_" else "_" for v in node.outputs)
             shape = node.outputs[0].type.comment() if node.outputs[0].name != "_" else ""
             body.assign(listed, render(node["template"], values), shape)
-
-        def zeros(path: str) -> str:
-            return f"np.zeros_like(p[{literal(path)}])"
-
-        entries = [
-            f"{literal(path)}: {body.text(roots[path]) if path in roots else zeros(path)}"
-            for path in self.parameters
-            if path in self.trained
-        ]
-        body.lines.append(f"    gradients = {{{', '.join(entries)}}}")
-        body.lines.append(f"    return loss, {raw}, gradients")
-        return "\n".join(
-            [
-                "def forward_backward(model, inputs, targets, sample_weights=None, step=0):",
-                '    """(loss, what forward() returns, {path: gradient}) in training mode."""',
-                *self._prologue(),
-                *body.lines,
-            ]
-        )
+        for path in self.trained:
+            target = f"g[{literal(path)}]"
+            text = body.text(roots[path]) if path in roots else f"np.zeros_like(p[{literal(path)}])"
+            if text != target:
+                body.assign(target, text)
 
     def _differentiate(self) -> tuple[list[Node], dict[str, Value], list[Value]]:
         """The backward nodes, each parameter's gradient, and the weights of each loss's values."""
@@ -265,6 +297,12 @@ def _positions(prediction: str, shape: tuple[Dim, ...], positions: tuple[Dim, ..
         return f"{prediction}.shape[:{axis}]"
     axis = next(a for a in range(axis) if positions == shape[:a] + shape[a + 1 :])
     return f"{prediction}.shape[:{axis}] + {prediction}.shape[{axis + 1}:]"
+
+
+def _differs(form: Form) -> bool:
+    """Whether inference is another computation, and not only a part of what training gives."""
+    part, whole = (_PART.sub(")", each) for each in (form.inference, form.expression))
+    return bool(part) and part != whole
 
 
 def _effect(template: str, fields: Mapping[str, str]) -> str:

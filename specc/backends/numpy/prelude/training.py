@@ -1,6 +1,7 @@
 """The fixed part of generated NumPy files: parameters, prediction and training."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from specc.backends.emitted import (
     to_outputs,
     total_loss,
 )
-from specc.backends.prelude_arrays import Arrays, check_names, means, rows_of, slices
+from specc.backends.prelude_arrays import Arrays
 from specc.backends.prelude_shared import batch_order
 
 
@@ -37,16 +38,30 @@ def build(seed: int = SEED, dtype: str = DTYPE, device: str | None = None) -> Mo
     return Model({path: np.array(value, dtype) for path, value in values}, seed)
 
 
+def read(places: Mapping[str, np.ndarray]) -> Arrays:
+    """Copies of arrays, by name."""
+    return {name: np.array(array) for name, array in places.items()}
+
+
+def write(places: Mapping[str, np.ndarray], arrays: Arrays) -> None:
+    """Fills arrays. Raises ValueError that lists what is missing, unknown or misshapen."""
+    want = {name: array.shape for name, array in places.items()}
+    have = {name: np.shape(array) for name, array in arrays.items()}
+    if wrong := [name for name in want | have if want.get(name) != have.get(name)]:
+        listed = "; ".join(f"{n}: wanted {want.get(n)}, given {have.get(n)}" for n in wrong)
+        raise ValueError(f"arrays and their shapes do not match: {listed}")
+    for name, place in places.items():
+        place[...] = arrays[name]
+
+
 def get_parameters(model: Model) -> Arrays:
     """{path: array} of parameters and running statistics."""
-    return {path: value.copy() for path, value in model.parameters.items()}
+    return read(model.parameters)
 
 
 def set_parameters(model: Model, parameters: Arrays) -> None:
     """The inverse of get_parameters. Raises ValueError when names or shapes do not match."""
-    check_names(model.parameters, parameters)
-    for path, value in model.parameters.items():
-        value[...] = parameters[path]
+    write(model.parameters, parameters)
 
 
 def to_arrays(model: Model, arrays: Arrays, names: Any) -> Arrays:
@@ -57,22 +72,34 @@ def to_arrays(model: Model, arrays: Arrays, names: Any) -> Arrays:
     return {name: np.asarray(arrays[name], types.get(name, dtype)) for name in names}
 
 
+def batches(arrays: Arrays, size: int, order: Any = None) -> list[np.ndarray]:
+    """The rows of each batch; one without rows where there are none."""
+    rows = np.arange(len(next(iter(arrays.values())))) if order is None else order
+    return np.split(rows, range(size, len(rows), size))
+
+
+def gather(arrays: Arrays, rows: np.ndarray) -> Arrays:
+    """Those rows of every array."""
+    return {name: array[rows] for name, array in arrays.items()}
+
+
 def predict(model: Model, inputs: Arrays, batch_size: int | None = None) -> Arrays:
     """{output: array} in inference mode."""
     x = to_arrays(model, inputs, INPUTS)
-    batches = [
-        to_outputs(forward(model, rows_of(x, rows))) for rows in slices(x, batch_size or 2**62)
-    ]
-    return {name: np.concatenate([batch[name] for batch in batches]) for name in OUTPUTS}
+    parts = [gather(x, rows) for rows in batches(x, batch_size or 2**62)]
+    found = [to_outputs(forward_backward(model, part)[1]) for part in parts]  #: trained
+    found = [to_outputs(forward(model, part)) for part in parts]  #: untrained
+    return {name: np.concatenate([each[name] for each in found]) for name in OUTPUTS}
 
 
-RECORD: Arrays | None = None
+RECORD: Any = None
 
 
-def record(values: Arrays) -> None:
-    """Keeps the named values of a forward pass while trace() runs; otherwise nothing."""
-    if RECORD is not None:
-        RECORD.update(values)
+def record(values: Any, names: str = "", images: str = "") -> None:
+    """Keeps named values while trace() runs, stage.0.conv from stage_0_conv."""
+    for name in f"{names} {images}".split() if RECORD is not None else ():
+        value = values[name] if name in values else values[re.sub(r"\W", "_", name)]
+        RECORD[name] = np.moveaxis(value, -1, 1) if name in images.split() else value
 
 
 def trace(
@@ -92,26 +119,24 @@ def trace(
     RECORD = found
     try:
         raw = forward(model, to_arrays(model, inputs, INPUTS))  #: untrained
-        if training:  #: trained
-            raw = differentiate(model, inputs, targets, None, step)[1]  #: trained
-        else:  #: trained
-            raw = forward(model, to_arrays(model, inputs, INPUTS))  #: trained
+        targets = targets if training else None  #: trained
+        raw = differentiate(model, inputs, targets, None, step)[1]  #: trained
     finally:
         RECORD = None
-    return {path: np.array(value) for path, value in {**found, **to_outputs(raw)}.items()}
+    return read(found | to_outputs(raw))
 
 
 def differentiate(
-    model: Model, inputs: Arrays, targets: Any, sample_weights: Any, step: int
+    model: Model, inputs: Arrays, targets: Arrays | None, weights: Any, step: int
 ) -> tuple[Any, ...]:
     """forward_backward() on any arrays, running statistics left as they are."""
-    statistics = {path: model.parameters[path].copy() for path in model.frozen}  #: statistics
-    x, y = to_arrays(model, inputs, INPUTS), to_arrays(model, targets, TARGETS)
-    try:  #: statistics
-        return forward_backward(model, x, y, sample_weights, step)  #: statistics
-    finally:  #: statistics
-        model.parameters.update(statistics)  #: statistics
-    return forward_backward(model, x, y, sample_weights, step)  #: stateless
+    kept = {path: model.parameters[path].copy() for path in model.frozen}  #: statistics
+    x = to_arrays(model, inputs, INPUTS)
+    y = None if targets is None else to_arrays(model, targets, TARGETS)
+    found: tuple[Any, ...] = forward_backward(model, x, y, weights, step)  #: statistics
+    model.parameters.update(kept)  #: statistics
+    return found  #: statistics
+    return forward_backward(model, x, y, weights, step)  #: stateless
 
 
 def loss_and_gradients(
@@ -134,23 +159,29 @@ class Trainer:
         self.paths = [path for path in model.parameters if path not in model.frozen]
         self.optimizer = Optimizer([model.parameters[path] for path in self.paths])
 
-    def advance(
-        self, inputs: Arrays, targets: Arrays, sample_weights: Any = None
-    ) -> tuple[Any, ...]:
+    def batch(self, inputs: Arrays, targets: Arrays) -> tuple[Arrays, Arrays]:
+        """A batch of arrays in the model's precision."""
+        return to_arrays(self.model, inputs, INPUTS), to_arrays(self.model, targets, TARGETS)
+
+    def advance(self, x: Arrays, y: Arrays, weights: Any = None) -> tuple[Any, Any]:
         """One step on a batch: (loss, what the model returned before it)."""
-        loss, raw, found = forward_backward(self.model, inputs, targets, sample_weights, self.steps)
-        gradients = [found[path] for path in self.paths]
+        loss, raw, found = forward_backward(self.model, x, y, weights, self.steps)
+        gradients = list(found.values())
         gradients = clip_gradients(gradients)  #: clip
         self.optimizer.update(gradients, self.optimizer.scalars(self.steps, self.rate))
         self.steps += 1
         return loss, raw
 
+    def score(self, x: Arrays, y: Arrays) -> tuple[Any, Any]:
+        """(loss, what the model returned) of a batch in inference mode."""
+        raw = forward_backward(self.model, x)[1]
+        return total_loss(self.model, raw, y), raw
+
     def step(
         self, inputs: Arrays, targets: Arrays, sample_weights: np.ndarray | None = None
     ) -> float:
         """One optimizer step on a batch; its loss."""
-        x, y = to_arrays(self.model, inputs, INPUTS), to_arrays(self.model, targets, TARGETS)
-        return self.advance(x, y, sample_weights)[0]
+        return self.advance(*self.batch(inputs, targets), sample_weights)[0]
 
     def fit(
         self,
@@ -163,24 +194,17 @@ class Trainer:
         on_epoch: Callable[..., None] | None = None,
     ) -> dict[str, list[float]]:
         """Trains until ``epochs`` epochs are done since step 0; the history by metric."""
-        x, y = to_arrays(self.model, inputs, INPUTS), to_arrays(self.model, targets, TARGETS)
+        x, y = self.batch(inputs, targets)
         count = len(next(iter(x.values())))
         per_epoch = -(-count // batch_size)
         history: dict[str, list[float]] = {}
         for epoch in range(self.steps // per_epoch, epochs):
             order = batch_order(self.model.seed, epoch, count)  #: shuffle
             order = np.arange(count)  #: ordered
-            totals: dict[str, Any] = {}
-            for start in range(self.steps % per_epoch * batch_size, count, batch_size):
-                rows = order[start : start + batch_size]
-                targets = rows_of(y, rows)
-                loss, raw = self.advance(rows_of(x, rows), targets)
-                add_batch(totals, loss, raw, targets)
-                if on_step is not None:
-                    on_step(step=self.steps - 1, epoch=epoch, loss=loss)
-            logs = means(totals)
+            rows = batches(x, batch_size, order)[self.steps % per_epoch :]
+            logs = self.run(self.advance, x, y, rows, on_step, epoch)
             if validation is not None:
-                scores = self.evaluate(*validation, batch_size=batch_size)
+                scores = self.evaluate(*validation, batch_size)
                 logs |= {f"val_{name}": value for name, value in scores.items()}
             for name, value in logs.items():
                 history.setdefault(name, []).append(value)
@@ -188,39 +212,47 @@ class Trainer:
                 on_epoch(epoch=epoch, logs=logs)
         return history
 
+    def run(
+        self,
+        act: Callable[..., Any],
+        x: Arrays,
+        y: Arrays,
+        parts: list[np.ndarray],
+        on_step: Callable[..., None] | None = None,
+        epoch: int = 0,
+    ) -> dict[str, float]:
+        """The means of loss and metrics over parts of the rows."""
+        totals: dict[str, Any] = {}
+        for rows in parts:
+            targets = gather(y, rows)
+            loss, raw = act(gather(x, rows), targets)
+            for name, value in {"loss": loss, **metric_values(raw, targets)}.items():
+                totals[name] = totals.get(name, 0.0) + float(np.mean(value)) * len(rows)
+            if on_step is not None:
+                on_step(step=self.steps - 1, epoch=epoch, loss=loss)
+        count = sum(map(len, parts))
+        return {name: total / max(count, 1) for name, total in totals.items()}
+
     def evaluate(
         self, inputs: Arrays, targets: Arrays, batch_size: int = BATCH_SIZE
     ) -> dict[str, float]:
         """{metric: value} in inference mode; the loss includes penalties."""
-        x, y = to_arrays(self.model, inputs, INPUTS), to_arrays(self.model, targets, TARGETS)
-        totals: dict[str, Any] = {}
-        for rows in slices(x, batch_size):
-            raw, expected = forward(self.model, rows_of(x, rows)), rows_of(y, rows)
-            add_batch(totals, total_loss(self.model, raw, expected), raw, expected)
-        return means(totals)
+        x, y = self.batch(inputs, targets)
+        return self.run(self.score, x, y, batches(x, batch_size))
 
-    def state(self) -> Arrays:
-        """The optimizer's slots by parameter, and the step: flat and neutral."""
-        slots = {
-            f"{Optimizer.kind}.{slot}/{path}": value.copy()
+    def slots(self) -> Arrays:
+        """{name: array} of what the optimizer keeps for each parameter."""
+        return {
+            f"{Optimizer.kind}.{slot}/{path}": value
             for slot, values in self.optimizer.slots.items()
             for path, value in zip(self.paths, values, strict=True)
         }
-        return {"step": np.array(self.steps), **slots}
+
+    def state(self) -> Arrays:
+        """The optimizer's slots by parameter, and the step: flat and neutral."""
+        return {"step": np.array(self.steps), **read(self.slots())}
 
     def load_state(self, state: Arrays) -> None:
         """Continues from a state(), whichever backend wrote it."""
-        check_names(self.state(), state)
+        write(self.slots(), {name: state[name] for name in state if name != "step"})
         self.steps = int(state["step"])
-        for slot, values in self.optimizer.slots.items():
-            for path, value in zip(self.paths, values, strict=True):
-                value[...] = state[f"{Optimizer.kind}.{slot}/{path}"]
-
-
-def add_batch(totals: dict[str, Any], loss: Any, raw: Any, targets: Any) -> None:
-    """Adds a batch's loss and metrics to the sums of its epoch, weighted by its size."""
-    size = len(next(iter(targets.values())))
-    values = {"loss": loss, **metric_values(raw, targets)}
-    for name, value in values.items():
-        totals[name] = totals.get(name, 0.0) + float(np.mean(value)) * size
-    totals["count"] = totals.get("count", 0) + size
