@@ -195,3 +195,13 @@ def test_an_operation_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> N
     told = capsys.readouterr().err
     assert "error[E1009]: there is no operation 'conv2'" in told
     assert "did you mean 'conv2d'?" in told
+
+
+def test_a_device_that_is_not_there(net: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.savez(net.parent / "numbers.npz", x=np.zeros((9, 4)), y=np.zeros(9, int))
+    net.write_text(NET + DATA, encoding="utf-8")
+    runs = str(net.parent / "runs")
+    assert guarded(cli, ["train", str(net), "--device", "abacus", "--run-dir", runs]) == 1
+    told = capsys.readouterr().err
+    assert "error[E1010]: numpy cannot compute on the device 'abacus'" in told
+    assert "every backend has a cpu" in told
