@@ -74,8 +74,14 @@ def indifferent(program: Program) -> tuple[str, ...]:
 
 
 def _subtracts_mean(node: Node) -> bool:
-    """Whether it normalizes by the batch: a frozen one of Keras goes by its moving statistics."""
-    return node.op == "batch_norm" and (node["trainable"] or not node["freeze_statistics"])
+    """Whether it normalizes by the batch and takes off all of a shift.
+
+    A frozen one of Keras goes by its moving statistics; a masked one divides by the count + 1e-7,
+    so that a trace of the shift is left.
+    """
+    masked = len(node.inputs) > 1 and node.inputs[1] is not None
+    normalizes = node.op == "batch_norm" and (node["trainable"] or not node["freeze_statistics"])
+    return normalizes and not masked
 
 
 def _is_key(node: Node, value: Value) -> bool:

@@ -242,6 +242,7 @@ def main() -> None:
     """Answers requests until the other side closes the stream."""
     requests, replies = _take_over_streams()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.dont_write_bytecode = True  # a run folder holds what its readers expect and no more
     sys.meta_path.insert(0, NoSpecc())
     wire = load_file(Path(__file__).with_name("wire.py"), "wire")
     session = Session(lambda event: wire.send(replies, {"event": event}))

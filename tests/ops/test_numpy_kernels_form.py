@@ -43,7 +43,9 @@ def test_names_are_unique():
 def test_only_numpy_is_imported(family):
     imports = [ast.unparse(n) for n in TREES[family].body if isinstance(n, ast.Import)]
     assert imports == ["import numpy as np"]
-    assert not [n for n in TREES[family].body if isinstance(n, ast.ImportFrom)]
+    # Annotations are not copied into generated files; their words may come from typing.
+    others = [n.module for n in TREES[family].body if isinstance(n, ast.ImportFrom)]
+    assert set(others) <= {"typing"}
 
 
 @pytest.mark.parametrize("family", TREES)
