@@ -467,21 +467,23 @@ class Trainer:
         return self.run(partial(self.compiled, self.score), x, y, batches(x, batch_size))
 
     def slots(self):
-        """{name: variable} of what the optimizer keeps for each parameter."""
-        return {
+        """{name: variable} of the step and what the optimizer keeps for each parameter."""
+        kept = {
             f"{Optimizer.kind}.{slot}/{path}": variable
             for slot, variables in self.optimizer.slots.items()
             for path, variable in zip(self.paths, variables, strict=True)
         }
+        return {"step": tf.Variable(self.steps, dtype=tf.int64), **kept}
 
     def state(self):
         """The optimizer's slots in the spec's layout, and the step: flat and neutral."""
-        return {"step": np.array(self.steps), **read(self.slots())}
+        return read(self.slots())
 
     def load_state(self, state):
         """Continues from a state(), whichever backend wrote it."""
-        write(self.slots(), {name: state[name] for name in state if name != "step"})
-        self.steps = int(state["step"])
+        slots = self.slots()
+        write(slots, state)
+        self.steps = int(slots["step"])
 
 
 def batches(arrays, size, order=None):

@@ -204,7 +204,7 @@ def read(places):
     for name, tensors, axes in places:
         array = torch.stack(tensors).squeeze(0).detach().cpu().numpy()
         array = array.transpose(axes) if axes else array
-        found[name] = np.ascontiguousarray(array)
+        found[name] = np.asarray(array, order="C")
     return found
 
 
@@ -391,18 +391,20 @@ class Trainer:
         return total_loss(self.model, raw, y), raw
 
     def slots(self):
-        """(name, tensors, layout) of what the optimizer keeps for each parameter."""
+        """(name, tensors, layout) of the step and what the optimizer keeps for each parameter."""
+        yield "step", [torch.tensor(self.steps)], ()
         for slot, values in self.optimizer.slots.items():
             yield from self.named(values, f"{Optimizer.kind}.{slot}/")
 
     def state(self):
         """The optimizer's slots in the spec's layout, and the step: flat and neutral."""
-        return {"step": np.array(self.steps), **read(self.slots())}
+        return read(self.slots())
 
     def load_state(self, state):
         """Continues from a state(), whichever backend wrote it."""
-        write(self.slots(), {name: state[name] for name in state if name != "step"})
-        self.steps = int(state["step"])
+        slots = list(self.slots())
+        write(slots, state)
+        self.steps = int(slots[0][1][0])
 
 
 # Command line -----------------------------------------------------------------------------------

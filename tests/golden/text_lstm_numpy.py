@@ -629,21 +629,23 @@ class Trainer:
         return self.run(self.score, x, y, batches(x, batch_size))
 
     def slots(self):
-        """{name: array} of what the optimizer keeps for each parameter."""
-        return {
+        """{name: array} of the step and what the optimizer keeps for each parameter."""
+        kept = {
             f"{Optimizer.kind}.{slot}/{path}": value
             for slot, values in self.optimizer.slots.items()
             for path, value in zip(self.paths, values, strict=True)
         }
+        return {"step": np.array(self.steps), **kept}
 
     def state(self):
         """The optimizer's slots by parameter, and the step: flat and neutral."""
-        return {"step": np.array(self.steps), **read(self.slots())}
+        return read(self.slots())
 
     def load_state(self, state):
         """Continues from a state(), whichever backend wrote it."""
-        write(self.slots(), {name: state[name] for name in state if name != "step"})
-        self.steps = int(state["step"])
+        slots = self.slots()
+        write(slots, state)
+        self.steps = int(slots["step"])
 
 
 # Command line -----------------------------------------------------------------------------------

@@ -53,13 +53,13 @@ def read(places: Iterable[Any]) -> Arrays:
     """{name: a copy in the spec's layout} of (name, tensors, layout)."""
     found: Arrays = {}
     for name, tensors, axes in places:
-        axes, gates = axes  #: gates
+        axes, gates = axes or ((), ())  #: gates
         array = torch.stack(tensors).squeeze(0).detach().cpu().numpy()
         array = array.transpose(axes) if axes else array
         if gates:  # equal blocks along the last axis  #: gates
             blocks = np.split(array, len(gates), axis=-1)  #: gates
             array = np.concatenate([blocks[gate] for gate in gates], axis=-1)  #: gates
-        found[name] = np.ascontiguousarray(array)
+        found[name] = np.asarray(array, order="C")
     return found
 
 
@@ -73,7 +73,7 @@ def write(places: Iterable[Any], arrays: Arrays) -> None:
         listed = "; ".join(f"{n}: wanted {want.get(n)}, given {have.get(n)}" for n in wrong)
         raise ValueError(f"arrays and their shapes do not match: {listed}")
     for name, tensors, axes in places:
-        axes, gates = axes  #: gates
+        axes, gates = axes or ((), ())  #: gates
         array = np.asarray(arrays[name])
         if gates:  #: gates
             blocks = np.split(array, len(gates), axis=-1)  #: gates
@@ -287,15 +287,17 @@ class Trainer:
         return total_loss(self.model, raw, y), raw
 
     def slots(self) -> Iterator[Any]:
-        """(name, tensors, layout) of what the optimizer keeps for each parameter."""
+        """(name, tensors, layout) of the step and what the optimizer keeps for each parameter."""
+        yield "step", [torch.tensor(self.steps)], ()
         for slot, values in self.optimizer.slots.items():
             yield from self.named(values, f"{Optimizer.kind}.{slot}/")
 
     def state(self) -> Arrays:
         """The optimizer's slots in the spec's layout, and the step: flat and neutral."""
-        return {"step": np.array(self.steps), **read(self.slots())}
+        return read(self.slots())
 
     def load_state(self, state: Arrays) -> None:
         """Continues from a state(), whichever backend wrote it."""
-        write(self.slots(), {name: state[name] for name in state if name != "step"})
-        self.steps = int(state["step"])
+        slots = list(self.slots())
+        write(slots, state)
+        self.steps = int(slots[0][1][0])
