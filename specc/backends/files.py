@@ -32,6 +32,19 @@ SECTIONS = (
 )
 
 
+# What the emitters, and not the preludes, define at the top level of a file.
+_EMITTED = """
+NAME BACKEND SEED DTYPE INPUTS TARGETS OUTPUTS INTEGERS BOOLEANS EPOCHS BATCH_SIZE LAYOUTS
+Optimizer apply clip_gradients forward forward_backward initial_parameters learning_rate math
+metric_values os to_outputs total_loss
+"""
+
+
+def top_level(prelude: Prelude, imports: Iterable[str]) -> frozenset[str]:
+    """Every name that a generated file may have at its top level: no name of a spec may hide it."""
+    return frozenset({*prelude.definitions, *prelude.imports, *imports, *_EMITTED.split()})
+
+
 @dataclass
 class SourceFile:
     """A file in the making: emitted pieces by section, and the prelude names that it needs."""

@@ -262,9 +262,7 @@ class ModuleEmitter(ABC):
             if construction.children:
                 names = {self._class_of[id(child)].name for child in construction.children}
                 construction.type = ",".join(sorted(names))
-        wanted = class_name(
-            self.program.name if skeleton.graph.name == "main" else skeleton.graph.name
-        )
+        own = skeleton.graph.name
         key = skeleton.key()
         for each in self.classes:
             same = each.members[0].graph.name == skeleton.graph.name
@@ -273,10 +271,7 @@ class ModuleEmitter(ABC):
                 self._class_of[id(skeleton.graph)] = each
                 return
         taken = {each.name for each in self.classes} | self.reserved_names
-        name, count = wanted, 1
-        while name in taken:
-            count += 1
-            name = f"{wanted}{count}"
+        name = class_name(self.program.name if own == "main" else own, taken)
         made = BlockClass(name, [skeleton])
         self.classes.append(made)
         self._class_of[id(skeleton.graph)] = made
@@ -308,20 +303,17 @@ class ModuleEmitter(ABC):
             if known == values:
                 return name
         taken = set(block.arguments)
+        # What a constructor refers to: layers, classes of blocks.
+        names = Names(self.reserved_names | {each.name for each in self.classes} | taken)
         first = block.members[0].graph
         for name in first.arguments:
             if [m.graph.arguments.get(name) for m in block.members] == values and name not in taken:
-                return str(name)
+                return names.fresh(str(name))
         for axis in range(1, first.inputs[0].type.rank if first.inputs else 0):
             sizes = [m.graph.inputs[0].type.shape[axis] for m in block.members]
             if sizes == values and "in_channels" not in taken:
                 return "in_channels"
-        wanted = slot.keyword or "size"
-        name, count = f"{construction.attribute}_{wanted}", 1
-        while name in taken:
-            count += 1
-            name = f"{construction.attribute}_{wanted}_{count}"
-        return name
+        return names.fresh(f"{construction.attribute}_{slot.keyword or 'size'}")
 
     def _class_source(self, block: BlockClass) -> str:
         main = block.members[0].graph.name == "main"

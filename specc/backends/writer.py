@@ -14,7 +14,7 @@ import subprocess
 import sys
 import sysconfig
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,10 +84,15 @@ def words(names: Sequence[str]) -> str:
     return " ".join(literal(f"{line} ") for line in lines[:-1]) + "".join(map(literal, lines[-1:]))
 
 
-def class_name(name: str) -> str:
-    """``mnist_cnn`` as ``MnistCnn``."""
+def class_name(name: str, taken: Collection[str] = ()) -> str:
+    """``mnist_cnn`` as ``MnistCnn``, or ``MnistCnn2`` where that is taken."""
     camel = "".join(part[:1].upper() + part[1:] for part in name.split("_") if part)
-    return camel if camel[:1].isalpha() else f"Net{camel}"
+    wanted = found = camel if camel[:1].isalpha() else f"Net{camel}"
+    count = 1
+    while found in _TAKEN or found in taken:
+        count += 1
+        found = f"{wanted}{count}"
+    return found
 
 
 def mangle(name: str, reserved: frozenset[str]) -> str:

@@ -28,6 +28,10 @@ def check_word(name: str, span: Span, reporter: Reporter) -> None:
     if not name.isidentifier() or not name.isascii():
         reporter.error("E0403", f"'{name}' cannot be a name", span, _LETTERS)
         raise SpecError(())
+    if name.startswith("__"):
+        message = f"'{name}' cannot be a name: Python keeps those with two underscores for itself"
+        reporter.error("E0403", message, span, f"e.g. {name.strip('_') or 'x'}")
+        raise SpecError(())
 
 
 def check_name(name: str, span: Span, reporter: Reporter) -> None:

@@ -325,7 +325,9 @@ class Trainer:
         """(loss, what the model returned, gradients) of a batch in training mode."""
         for parameter in self.parameters:
             parameter.grad = None
-        raw = self.model.train()(*x.values())
+        if not self.model.training:
+            self.model.train()
+        raw = self.model(*x.values())
         loss = total_loss(self.model, raw, y, weights)
         loss.backward()
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.parameters]

@@ -88,7 +88,10 @@ BREAKS = {
     ),
     "history": (
         "fits_alike",
-        "\nright = means\ndef means(totals):\n    return {'cost': right(totals)['loss']}\n",
+        "\nright = Trainer.run\n"
+        "def run(self, *arguments):\n"
+        "    return {'cost': right(self, *arguments)['loss']}\n"
+        "Trainer.run = run\n",
         "the history of fit: missing",
     ),
     "rate": ("trains_alike", "\ndef learning_rate(step):\n    return 0.501\n", "not the same"),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from specc.backends.base import Backend
-from specc.backends.files import SHARED_PRELUDE, SourceFile, constants, header
+from specc.backends.files import SHARED_PRELUDE, SourceFile, constants, header, top_level
 from specc.backends.numpy.program import RESERVED, NumpyProgram
 from specc.backends.prelude import read_prelude
 from specc.backends.training_functions import Dialect, TrainingWriter
@@ -33,7 +33,11 @@ PRELUDE = (
     (_HERE / "prelude_random.py", "reproducibility"),
     (_HERE / "prelude" / "training.py", "training"),
 )
-DIALECT = Dialect(NUMPY, {"l1": "np.abs({w}).sum()", "l2": "np.square({w}).sum()"}, "", RESERVED)
+# Names that the generated file has at its top level.
+NAMES = top_level(read_prelude(PRELUDE), {"np"})
+DIALECT = Dialect(
+    NUMPY, {"l1": "np.abs({w}).sum()", "l2": "np.square({w}).sum()"}, "", RESERVED | NAMES
+)
 
 
 class NumpyBackend(Backend):
@@ -46,11 +50,11 @@ class NumpyBackend(Backend):
     def emit(self, program: Program, only: str = "all") -> str:
         program = assign_layout(inline_calls(program), "channels_last", OPS)
         prelude = read_prelude(PRELUDE)
-        functions = NumpyProgram(program, self.lower, frozenset(prelude.definitions))
+        functions = NumpyProgram(program, self.lower, NAMES)
         where = {path: f"model.parameters[{literal(path)}]" for path in functions.parameters}
         writer = TrainingWriter(program, DIALECT, self.lower, (), where, functions.trained)
         file = SourceFile(prelude, writer.features(), {"np": "import numpy as np"})
-        name = class_name(program.name)
+        name = class_name(program.name, NAMES)
         file.prelude_names = {"Model": name}
         frozen = [path for path in functions.parameters if path not in functions.trained]
         file.add("model", model_class(name, frozen))

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from specc.backends.base import Backend
-from specc.backends.files import SHARED_PRELUDE, SourceFile, constants, header
+from specc.backends.files import SHARED_PRELUDE, SourceFile, constants, header, top_level
 from specc.backends.modules import ModuleEmitter
 from specc.backends.prelude import read_prelude
 from specc.backends.training_functions import Dialect, TrainingWriter, layouts
@@ -63,7 +63,7 @@ trainable_variables trainable_weights unrolled_steps_per_execution variable_dtyp
 weights
 """
 # Names that the generated file has at its top level.
-NAMES = frozenset(read_prelude(PRELUDE).definitions) | {*IMPORTS, "os", "math", "Optimizer"}
+NAMES = top_level(read_prelude(PRELUDE), IMPORTS)
 
 DIALECT = Dialect(
     TENSORFLOW,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from specc.backends.base import Backend
-from specc.backends.files import SHARED_PRELUDE, SourceFile, constants, header
+from specc.backends.files import SHARED_PRELUDE, SourceFile, constants, header, top_level
 from specc.backends.modules import ModuleEmitter
 from specc.backends.prelude import read_prelude
 from specc.backends.training_functions import Dialect, TrainingWriter, layouts
@@ -34,7 +34,7 @@ IMPORTS = {
     "F": "from torch.nn import functional as F",
 }
 # Names that the generated file has at its top level.
-NAMES = frozenset(read_prelude(PRELUDE).definitions) | {*IMPORTS, "math", "Optimizer"}
+NAMES = top_level(read_prelude(PRELUDE), IMPORTS)
 
 DIALECT = Dialect(TORCH, {"l1": "{w}.abs().sum()", "l2": "{w}.square().sum()"}, "", NAMES)
 

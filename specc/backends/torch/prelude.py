@@ -200,8 +200,10 @@ class Trainer:
         """(loss, what the model returned, gradients) of a batch in training mode."""
         for parameter in self.parameters:
             parameter.grad = None
-        raw = self.model.train()(*x.values())  #: stepless
-        raw = self.model.train()(*x.values(), step)  #: stepped
+        if not self.model.training:
+            self.model.train()
+        raw = self.model(*x.values())  #: stepless
+        raw = self.model(*x.values(), step)  #: stepped
         loss = total_loss(self.model, raw, y, weights)
         loss.backward()
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.parameters]
