@@ -25,7 +25,7 @@ _LETTERS = "use letters, digits and underscores, starting with a letter"
 
 def check_word(name: str, span: Span, reporter: Reporter) -> None:
     """Refuses what cannot be a part of a path. Raises SpecError, reported."""
-    if not name.isidentifier() or not name.isascii():
+    if not name.isidentifier() or not name.isascii() or not name.strip("_"):
         reporter.error("E0403", f"'{name}' cannot be a name", span, _LETTERS)
         raise SpecError(())
     if name.startswith("__"):

@@ -45,9 +45,10 @@ class TorchModules(ModuleEmitter):
     method = "forward"
     container = "nn.ModuleList({items})"
     context: ClassVar[dict[str, str]] = {"step": "step: int = 0"}
+    # The public names of an nn.Module, and where build() leaves the seed.
     reserved_attributes = frozenset(
         """
-        T_destination add_module apply bfloat buffers call_super_init children compile cpu cuda
+        T_destination add_module apply bfloat16 buffers call_super_init children compile cpu cuda
         double dump_patches eval extra_repr float forward get_buffer get_extra_state
         get_parameter get_submodule half ipu load_state_dict modules mtia named_buffers
         named_children named_modules named_parameters parameters register_backward_hook
@@ -55,7 +56,7 @@ class TorchModules(ModuleEmitter):
         register_full_backward_hook register_full_backward_pre_hook
         register_load_state_dict_post_hook register_load_state_dict_pre_hook register_module
         register_parameter register_state_dict_post_hook register_state_dict_pre_hook
-        requires_grad_ set_extra_state set_submodule share_memory state_dict to to_empty train
+        requires_grad_ seed set_extra_state set_submodule share_memory state_dict to to_empty train
         training type xpu zero_grad
         """.split()
     )
