@@ -35,8 +35,8 @@ ORDER = (
     "compiler",
     "runner",
     "testing",
-    "documentation",
     "cli",
+    "documentation",
 )
 """The packages; each imports only from those before it."""
 

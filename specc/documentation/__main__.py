@@ -1,0 +1,5 @@
+"""``python -m specc.documentation``."""
+
+from specc.documentation import write
+
+write()
