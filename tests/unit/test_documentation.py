@@ -6,8 +6,9 @@ import textwrap
 
 import pytest
 
-from specc.compiler import load_program
+from specc.compiler import compile_spec, load_program
 from specc.documentation import ROOT, pages
+from specc.ir.text import program_text
 
 TOP = ROOT.parent
 WRITTEN = sorted([*ROOT.rglob("*.md"), *TOP.glob("*.md"), *(TOP / "examples").rglob("*.md")])
@@ -64,3 +65,29 @@ def test_links_lead_somewhere(page):
     links = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text)
     missing = [link for link in links if "://" not in link and not (page.parent / link).exists()]
     assert missing == []
+
+
+def test_the_readme_shows_what_its_spec_compiles_to(tmp_path):
+    found = _FENCE.findall((TOP / "README.md").read_text(encoding="utf-8"))
+    path = tmp_path / "digits.yaml"
+    path.write_text(next(text for tag, text in found if tag == "yaml"), encoding="utf-8")
+    excerpts = [text for tag, text in found if tag == "python"]
+    assert len(excerpts) == 3
+    for backend, excerpt in zip(("torch", "tensorflow", "numpy"), excerpts, strict=True):
+        whole = compile_spec(path, backend=backend).splitlines()
+        written = {line.strip() for line in whole}
+        assert [line for line in excerpt.splitlines() if line.strip() not in written] == []
+    program, _ = load_program(path)
+    language = next(text for tag, text in found if tag == "specc")
+    path.with_suffix(".specc").write_text(language, encoding="utf-8")
+    assert program_text(load_program(path.with_suffix(".specc"))[0]) == program_text(program)
+
+
+def test_the_readme_repeats_the_figures_of_the_results():
+    results = (ROOT / "results.md").read_text(encoding="utf-8")
+    readme = (TOP / "README.md").read_text(encoding="utf-8").partition("## What the examples")[2]
+    rows = [line.strip("| ").split(" | ") for line in readme.splitlines() if " / " in line][1:]
+    assert len(rows) >= 7
+    for example, _, scores, keras, apart in rows:
+        assert f"{scores} | {keras} |" in results, example
+        assert f"| {example} | {apart} |" in results, example
