@@ -37,7 +37,7 @@ def test_generated_pages_are_current():
     assert kept == {name for name in found if name.startswith("ops/")}
 
 
-@pytest.mark.parametrize("tag, text", blocks(*_SUFFIXES))
+@pytest.mark.parametrize("tag, text", list(blocks(*_SUFFIXES)))
 def test_specs_in_the_docs_are_right(tag, text, tmp_path):
     path = tmp_path / f"spec{_SUFFIXES[tag]}"
     path.write_text(text, encoding="utf-8")
@@ -46,7 +46,7 @@ def test_specs_in_the_docs_are_right(tag, text, tmp_path):
     assert warnings == ()
 
 
-@pytest.mark.parametrize("tag, text", blocks("python"))
+@pytest.mark.parametrize("tag, text", list(blocks("python")))
 def test_python_in_the_docs_parses(tag, text):
     ast.parse(textwrap.dedent(text))
 
@@ -81,6 +81,18 @@ def test_the_readme_shows_what_its_spec_compiles_to(tmp_path):
     language = next(text for tag, text in found if tag == "specc")
     path.with_suffix(".specc").write_text(language, encoding="utf-8")
     assert program_text(load_program(path.with_suffix(".specc"))[0]) == program_text(program)
+
+
+def test_both_forms_in_the_docs_are_the_same_network(tmp_path):
+    found = _FENCE.findall((ROOT / "language.md").read_text(encoding="utf-8"))
+    whole = [(tag, text) for tag, text in found if tag in _SUFFIXES]
+    assert [tag for tag, _ in whole] == ["yaml", "specc"] * 3
+    programs = []
+    for tag, text in whole:
+        path = tmp_path / f"spec{_SUFFIXES[tag]}"
+        path.write_text(text, encoding="utf-8")
+        programs.append(program_text(load_program(path)[0]))
+    assert programs[::2] == programs[1::2]
 
 
 def test_the_readme_repeats_the_figures_of_the_results():
