@@ -9,15 +9,7 @@ from typing import Any
 
 from specc.compiler import compile_program
 from specc.diagnostics import Source
-from specc.documentation.tables import (
-    attribute_table,
-    code,
-    first_sentence,
-    markdown,
-    sentence,
-    table,
-    yaml,
-)
+from specc.documentation.tables import attribute_table, code, first_sentence, markdown, table, yaml
 from specc.frontend.build import build_program
 from specc.frontend.formatter import to_dsl, to_yaml
 from specc.frontend.tree import Mapping as Tree
@@ -60,7 +52,7 @@ def op_page(op: Op) -> str:
 def _port(port: Any) -> tuple[str, str, str]:
     takes = f"any number of {port.dtype} values" if port.many else f"{port.dtype} values"
     remark = ", optional" if port.optional else ""
-    return f"`{port.name}`", takes + remark, sentence(port.doc)
+    return f"`{port.name}`", takes + remark, port.doc
 
 
 def _mask_rule(op: Op) -> str:

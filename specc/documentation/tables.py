@@ -19,7 +19,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 
 def attribute_table(attributes: Iterable[Attribute]) -> list[str]:
     """What a layer or another choice takes, in positional order."""
-    rows = [(f"`{a.name}`", a.kind.wants(), default(a), sentence(a.doc)) for a in attributes]
+    rows = [(f"`{a.name}`", a.kind.wants(), default(a), a.doc) for a in attributes]
     return table(("attribute", "value", "default", "meaning"), rows)
 
 
@@ -42,14 +42,6 @@ def yaml(value: Any) -> str:
     if isinstance(value, Mapping):
         return f"{{{', '.join(f'{key}: {yaml(each)}' for key, each in value.items())}}}"
     return "null" if value is None else str(value)
-
-
-def sentence(text: str) -> str:
-    """The text with a capital at the start and a full stop at the end."""
-    if not text:
-        return ""
-    head = text[0] if text.startswith(("lr", "eps")) else text[0].upper()
-    return f"{head}{text[1:]}" + ("" if text.endswith((".", ":", "?")) else ".")
 
 
 def code(text: str, tag: str = "") -> list[str]:
