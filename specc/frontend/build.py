@@ -91,7 +91,7 @@ class ProgramBuilder:
         outputs = self._outputs(scope)
         builder = TrainingBuilder(self.graphs, self.environment, scope, target_scope, outputs)
         training = builder.build(self.tree.get("training"))
-        self.data = self._data(inputs, targets)
+        self.data = self._data()
         self._unused(scope, target_scope)
         known = {name: value for name, value in outputs.items() if value is not None}
         if self.reporter.failed or len(known) < len(outputs):
@@ -332,7 +332,7 @@ class ProgramBuilder:
                 self.reporter.extend(error)
         return found
 
-    def _data(self, inputs: list[Value], targets: list[Value]) -> Any:
+    def _data(self) -> Any:
         """The checked data section; its files are not opened."""
         from specc.data.section import placed
         from specc.data.spec import DataSpec
@@ -347,10 +347,17 @@ class ProgramBuilder:
         try:
             section = placed(plain(tree, self.environment), tree)
             assert isinstance(section, Mapping)
-            return DataSpec.parse(section, [v.name for v in inputs], [v.name for v in targets])
+            return DataSpec.parse(section, self._known("inputs"), self._known("targets"))
         except SpecError as error:
             self.reporter.extend(error)
             return None
+
+    def _known(self, section: str) -> list[str] | None:
+        """The names that a section declares; None if it is no mapping, which is reported."""
+        tree = self.tree.get(section)
+        if tree is not None and not isinstance(tree, Mapping):
+            return None
+        return [name for name, _ in self._names(section)]
 
     def _unused(self, scope: Scope, targets: Scope) -> None:
         if self.reporter.failed:

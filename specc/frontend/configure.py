@@ -12,6 +12,9 @@ from specc.frontend.tree import Mapping, Scalar, Sequence, Tree
 from specc.ir.graph import Configured
 from specc.ops.attributes import REQUIRED, Attribute, AttributeProblem, Optional, Reference
 
+MAX_USES = 4
+"""As many uses of blocks within each other as a mistake in the innermost one shows."""
+
 
 @dataclass
 class Reporter:
@@ -29,7 +32,7 @@ class Reporter:
         help_: str = "",
         notes: tuple[Note, ...] = (),
     ) -> None:
-        self._add(Diagnostic(code, message, span, (*notes, *self.uses), help_))
+        self._add(Diagnostic(code, message, span, (*notes, *self.uses[-MAX_USES:]), help_))
 
     def warning(self, code: str, message: str, span: Span | None, help_: str = "") -> None:
         self._add(Diagnostic(code, message, span, tuple(self.uses), help_, severity="warning"))

@@ -311,6 +311,9 @@ class GraphBuilder:
         """The port of each value that is wired under ``key``, a port or a group of ports."""
         name, count = str(key.value), len(tree.items) if isinstance(tree, Sequence) else 1
         members = [port.name for port in ports if name in (port.name, port.group)]
+        if name == "input" and ports and not members:
+            # What stands first is the input, whatever the port is called: (q, value=m).
+            members = [ports[0].name]
         if not members:
             names = [port.name for port in ports] + [port.group for port in ports if port.group]
             self.reporter.error(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping as Dict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from specc.diagnostics import Note, SpecError, did_you_mean
@@ -85,7 +85,7 @@ class TrainingBuilder:
         optimizer = self._configured(tree.get("optimizer"), OPTIMIZER, "adam")
         clip = [self._configured(each, CLIPPING, "") for each in _clips(tree.get("clip"))]
         good = [loss for loss in losses if loss is not None]
-        metrics = [self._metric(each, good) for each in _items(tree.get("metrics"))]
+        metrics = self._metrics(tree.get("metrics"), good)
         self._something_to_train(good, tree)
         plain_keys = {attribute.name for attribute in TRAINING}
         entries = tuple((k, v) for k, v in tree.entries if k.value in plain_keys)
@@ -99,11 +99,7 @@ class TrainingBuilder:
         if self.reporter.failed or optimizer is None or values is None:
             return None
         return Training(
-            tuple(good),
-            optimizer,
-            tuple(each for each in clip if each),
-            tuple(each for each in metrics if each),
-            **values,
+            tuple(good), optimizer, tuple(each for each in clip if each), tuple(metrics), **values
         )
 
     def _configured(self, tree: Tree | None, kind: Reference, default: str) -> Configured | None:
@@ -240,6 +236,21 @@ class TrainingBuilder:
         self.reporter.warning("W1002", message, place, help_)
 
     # Metrics
+
+    def _metrics(self, tree: Tree | None, losses: list[Loss]) -> list[Metric]:
+        """The metrics; those that differ in attributes only are numbered, and none comes twice."""
+        found: list[Metric] = []
+        for each in _items(tree):
+            metric = self._metric(each, losses)
+            if metric is None:
+                continue
+            if any(replace(metric, name=other.name) == other for other in found):
+                message = f"the metric {metric.name} is given twice"
+                self.reporter.error("E0404", message, metric.metric.span or each.span, "remove one")
+            count = sum(other.metric.kind == metric.metric.kind for other in found) + 1
+            taken = any(other.name == metric.name for other in found)
+            found.append(replace(metric, name=f"{metric.name}_{count}") if taken else metric)
+        return found
 
     def _metric(self, tree: Tree, losses: list[Loss]) -> Metric | None:
         configured = self._configured(tree, METRIC, "")

@@ -35,7 +35,8 @@ class Flatten(Op):
         return Form(f"{{input}}.reshape(-1, {node.outputs[0].type.shape[1]})")
 
     def torch(self, node: Node) -> Form:
-        return Form("{input}.flatten(1)")
+        lone = node.inputs[0] is not None and node.inputs[0].type.rank == 1
+        return Form("{input}.unsqueeze(1)" if lone else "{input}.flatten(1)")
 
     def tensorflow(self, node: Node) -> Form:
         return Form(f"tf.reshape({{input}}, [-1, {node.outputs[0].type.shape[1]}])")

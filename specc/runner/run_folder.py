@@ -52,6 +52,7 @@ def new_run(path: Path, overwrite: bool = False) -> Iterator[Path]:
     refuse_existing(path, overwrite)
     whole = path.absolute()  # "." has no name of its own
     draft = whole.with_name(f".{whole.name}.{os.getpid()}")
+    made = [folder for folder in whole.parents if not folder.exists()]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         draft.mkdir()
@@ -69,6 +70,10 @@ def new_run(path: Path, overwrite: bool = False) -> Iterator[Path]:
             os.replace(draft, whole)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+        for folder in made:
+            # One that holds the run, or what somebody else has put there, stays.
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
 
 def write_json(path: Path, value: Any) -> None:

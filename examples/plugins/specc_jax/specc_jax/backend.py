@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from specc.backends.base import Backend
-from specc.backends.files import SHARED_PRELUDE, SourceFile, constants, header
+from specc.backends.files import SHARED_PRELUDE, SourceFile, constants, header, top_level
 from specc.backends.prelude import read_prelude
 from specc.backends.training_functions import Dialect, TrainingWriter
 from specc.backends.writer import class_name, literal
@@ -47,7 +47,7 @@ JAX = Framework(
     limit="jnp.clip({0}, {1}, {2})",
 )
 # Names that the generated file has at its top level.
-NAMES = frozenset(read_prelude(PRELUDE).definitions) | {*IMPORTS, "math", "Optimizer", "p"}
+NAMES = top_level(read_prelude(PRELUDE), IMPORTS) | {"p"}
 DIALECT = Dialect(
     JAX, {"l1": "jnp.abs({w}).sum()", "l2": "jnp.square({w}).sum()"}, "", NAMES, "parameters"
 )
@@ -68,7 +68,7 @@ class JaxBackend(Backend):
         where = {path: f"parameters[{literal(path)}]" for path, _ in program.graph.parameters()}
         writer = TrainingWriter(program, DIALECT, self.lower, (), where, trained)
         file = SourceFile(read_prelude(PRELUDE), writer.features(), IMPORTS)
-        file.prelude_names = {"Model": class_name(program.name)}
+        file.prelude_names = {"Model": class_name(program.name, NAMES)}
         file.want({"Model"})
         file.add("model", forward.source())
         if only == "all":
