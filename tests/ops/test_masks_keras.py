@@ -88,6 +88,7 @@ JOINS: dict[str, tuple[list[dict[str, Any]], Callable[..., Any]]] = {
 
 # Flatten says that it drops the mask, which is what the case is about.
 @pytest.mark.filterwarnings("ignore:Layer 'flatten")
+@pytest.mark.usefixtures("keras_float64")
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("name", JOINS)
 def test_masks_go_where_keras_takes_them(name: str, training: bool, tmp_path: Path) -> None:
@@ -101,11 +102,7 @@ def test_masks_go_where_keras_takes_them(name: str, training: bool, tmp_path: Pa
     given = {n: rng.uniform(0.5, 1.5, v.shape) for n, v in file.get_parameters(model).items()}
     file.set_parameters(model, given)
 
-    keras.config.set_floatx("float64")
-    try:
-        oracle, embeddings = keras_model(build)
-    finally:
-        keras.config.set_floatx("float32")
+    oracle, embeddings = keras_model(build)
     # Keras lists the variables of a layer as specc does.
     others = [layer for layer in oracle.layers if layer not in embeddings]
     weights = [variable for layer in [*embeddings, *others] for variable in layer.variables]

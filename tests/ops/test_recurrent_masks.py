@@ -19,6 +19,7 @@ from torch import nn
 from specc.diagnostics import SpecError
 
 BACKENDS = ["numpy", "torch", "tensorflow"]
+pytestmark = pytest.mark.usefixtures("keras_float64")
 STEPS, WORDS, FEATURES, UNITS = 6, 9, 3, 4
 
 WORD_ROWS = np.array(
@@ -120,14 +121,6 @@ def weights_of(layer: str, values: dict) -> list:
         for name in ("kernel", "recurrent_kernel", "bias")
         if f"{layer}.{way}{name}" in values
     ]
-
-
-@pytest.fixture(autouse=True)
-def float64():
-    kept = keras.config.floatx()
-    keras.config.set_floatx("float64")
-    yield
-    keras.config.set_floatx(kept)
 
 
 def keras_oracle(layers: list[keras.Layer], values: dict, goal: np.ndarray) -> tuple:
