@@ -8,6 +8,7 @@ from pathlib import Path
 from specc.diagnostics import Diagnostic
 from specc.frontend.tree import Mapping as Tree
 from specc.ir.graph import Program
+from specc.ir.levels import DEFAULT_LEVEL
 
 
 def load_tree(path: str | Path, sets: Mapping[str, str] | None = None) -> Tree:
@@ -32,28 +33,35 @@ def load_program(
     return build_program(load_tree(path, sets), str(path))
 
 
-def compile_program(program: Program, backend: str, only: str = "all") -> str:
+def compile_program(
+    program: Program, backend: str, only: str = "all", optimize: int = DEFAULT_LEVEL
+) -> str:
     """The source text of a program for a backend. Raises SpecError."""
     from dataclasses import replace
 
     from specc.passes import run_passes
     from specc.plugins import find_backend
 
-    program = run_passes(program)
+    program = run_passes(replace(program, optimize=optimize))
     if only == "model":  # the passes have seen the losses: logits stay logits
         program = replace(program, training=None)
     return find_backend(backend).emit(program, only)
 
 
 def compile_spec(
-    path: str | Path, *, backend: str, sets: Mapping[str, str] | None = None, only: str = "all"
+    path: str | Path,
+    *,
+    backend: str,
+    sets: Mapping[str, str] | None = None,
+    only: str = "all",
+    optimize: int = DEFAULT_LEVEL,
 ) -> str:
     """The source text of a spec file for a backend; ``only="model"`` leaves the training out.
 
-    Raises SpecError.
+    ``optimize`` is one of ``specc.ir.levels.LEVELS``. Raises SpecError.
     """
     program, _ = load_program(path, sets)
-    return compile_program(program, backend, only)
+    return compile_program(program, backend, only, optimize)
 
 
 def resolve_spec(

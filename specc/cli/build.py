@@ -27,6 +27,7 @@ from specc.cli.terminal import print_json
     default="all",
     help="model: the model and its parameter loading, for those who bring their own training.",
 )
+@options.optimize_option
 @options.set_option
 @options.json_option
 def command(
@@ -34,6 +35,7 @@ def command(
     backends: tuple[str, ...],
     output: Path | None,
     only: str,
+    optimize: int,
     sets: dict[str, str],
     as_json: bool,
 ) -> None:
@@ -47,6 +49,7 @@ def command(
       specc build net.yaml --backend torch -o model.py
       specc build net.yaml --backend torch --only model -o -
       specc build net.yaml --set width=64 -o generated/
+      specc build net.yaml --backend numpy --optimize 0
     """
     from specc.compiler import compile_program
 
@@ -55,7 +58,7 @@ def command(
     if one_file and len(chosen) > 1:
         raise click.UsageError("-o names one file: choose one backend, or name a folder")
     program = load(spec, sets)
-    texts = {backend: compile_program(program, backend, only) for backend in chosen}
+    texts = {backend: compile_program(program, backend, only, optimize) for backend in chosen}
     folder = output or Path()
     files = {
         backend: output

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 @click.option("--samples", type=click.IntRange(min=1), help="Use the first N training rows only.")
 @click.option("--report", type=options.OUTPUT, help="Write the figures as one HTML page.")
 @click.option("--keep", type=options.FOLDER, help="Keep the generated files in this folder.")
+@options.optimize_option
 @options.set_option
 @options.json_option
 @click.pass_context
@@ -52,6 +53,7 @@ def command(
     samples: int | None,
     report: Path | None,
     keep: Path | None,
+    optimize: int,
     sets: dict[str, str],
     as_json: bool,
 ) -> None:
@@ -85,6 +87,7 @@ def command(
             sets=sets,
             dtype=dtype,
             samples=samples,
+            optimize=optimize,
         )
         print_diagnostics(experiment.warnings)
         settings = Settings(experiment.batch_size, steps, dtype, tolerance, experiment.indifferent)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from specc.ir.levels import DEFAULT_LEVEL, LEVELS
+
 CORE_BACKENDS = ("numpy", "torch", "tensorflow")
 
 
@@ -58,6 +60,13 @@ json_option = click.option(
 )
 dtype_option = click.option(
     "--dtype", type=click.Choice(["float32", "float64"]), help="The precision to compute in."
+)
+optimize_option = click.option(
+    "--optimize",
+    type=click.IntRange(min(LEVELS), max(LEVELS)),
+    default=DEFAULT_LEVEL,
+    show_default=True,
+    help="; ".join(f"{level}: {meaning}" for level, meaning in LEVELS.items()) + ".",
 )
 part_option = click.option(
     "--part",

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 @click.option("--epochs", type=click.IntRange(min=1), help="Short for --set training.epochs=N.")
 @options.dtype_option
 @options.device_option
+@options.optimize_option
 @options.set_option
 @options.json_option
 def command(
@@ -42,6 +43,7 @@ def command(
     epochs: int | None,
     dtype: str | None,
     device: str | None,
+    optimize: int,
     sets: dict[str, str],
     as_json: bool,
 ) -> None:
@@ -69,7 +71,7 @@ def command(
     refuse_existing(place, overwrite)
     with new_run(place, overwrite) as draft:
         folders = {name: draft / name if len(chosen) > 1 else draft for name in chosen}
-        experiment = Experiment.prepare(spec, folders, sets=sets, dtype=dtype)
+        experiment = Experiment.prepare(spec, folders, sets=sets, dtype=dtype, optimize=optimize)
         print_diagnostics(experiment.warnings)
         with training_bars(chosen, experiment.epochs, experiment.steps_per_epoch) as on_event:
             trained = train(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from specc.diagnostics import Span
+from specc.ir.levels import DEFAULT_LEVEL
 from specc.ir.types import TensorType
 
 
@@ -186,3 +187,5 @@ class Program:
     data: Any = None
     digest: str = ""
     origin: str = ""
+    # One of ``levels.LEVELS``.
+    optimize: int = DEFAULT_LEVEL

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from specc.diagnostics import Diagnostic, SpecError
+from specc.ir.levels import DEFAULT_LEVEL
 
 if TYPE_CHECKING:
     from specc.data.loading import Dataset, Part
@@ -34,6 +35,7 @@ class Experiment:
         sets: Mapping[str, str] | None = None,
         dtype: str | None = None,
         samples: int | None = None,
+        optimize: int = DEFAULT_LEVEL,
     ) -> Experiment:
         """Compiles ``spec`` for each backend into its folder and prepares its data.
 
@@ -48,7 +50,7 @@ class Experiment:
         require(program, "training", "data")
         sources = {}
         for backend, folder in folders.items():
-            text = compile_program(program, backend)
+            text = compile_program(program, backend, optimize=optimize)
             folder.mkdir(parents=True, exist_ok=True)
             sources[backend] = folder / f"{program.name}_{backend}.py"
             sources[backend].write_text(text, encoding="utf-8")
