@@ -292,7 +292,7 @@ def variables_of(model):
 
 def read(variables):
     """Copies of variables, by name."""
-    return {name: np.array(variable) for name, variable in variables.items()}
+    return {name: np.array(variable.numpy()) for name, variable in variables.items()}
 
 
 def write(variables, arrays):
@@ -564,6 +564,18 @@ def load(path, device=None):
     return model
 
 
+def read_part(arrays, part, *groups):
+    """A part's arrays by group. Raises an error that names one that is missing or does not fit."""
+    rows = None
+    for name, shape in (pair for group in groups for pair in group.items()):
+        array, wanted = arrays[f"{part}/{name}"], (rows, *shape[1:])
+        fits = all(w in (None, size) for w, size in zip(wanted, array.shape, strict=False))
+        if not (fits and array.ndim == len(wanted) and array.size and array.dtype.kind in "biuf"):
+            raise ValueError(f"{part}/{name} is {array.dtype} {array.shape}, not numbers {wanted}")
+        rows = len(array)
+    return [{name: arrays[f"{part}/{name}"] for name in group} for group in groups]
+
+
 def main():
     """Trains, evaluates or predicts with prepared arrays named part/name."""
     parser = argparse.ArgumentParser(description=main.__doc__)
@@ -573,22 +585,30 @@ def main():
     parser.add_argument("--weights", help="safetensors to start from")
     parser.add_argument("--out", help="where to write the weights or predictions")
     options = parser.parse_args()
-    arrays = np.load(options.data)
-    model = load(options.weights) if options.weights else build()
-
-    def part(name, *groups):
-        return [{n: arrays[f"{name}/{n}"] for n in names} for names in groups]
-
-    if options.action == "predict":
-        outputs = predict(model, *part("test", INPUTS), BATCH_SIZE)
-        np.savez(options.out or "predictions.npz", **outputs)
+    train, predicting = options.action == "train", options.action == "predict"
+    parts = ("train", "validation", "test") if train else ("test",)
+    groups = [INPUTS] if predicting else [INPUTS, TARGETS]
+    out = options.out or ("predictions.npz" if predicting else f"{NAME}.safetensors")
+    try:
+        arrays = np.load(options.data)
+        there = [p for p in parts if p == parts[0] or any(f"{p}/{n}" in arrays for n in TARGETS)]
+        data = {part: read_part(arrays, part, *groups) for part in there}
+        model = load(options.weights) if options.weights else build()
+        if train or predicting:
+            open(out, "ab").close()  # it fails now and not after the training
+    except Exception as error:
+        parser.error(str(error))
+    if predicting:
+        with open(out, "wb") as file:
+            np.savez(file, **predict(model, *data["test"], BATCH_SIZE))
         return
     trainer = Trainer(model)
-    if options.action == "train":
-        data = part("train", INPUTS, TARGETS)
-        trainer.fit(*data, epochs=options.epochs, on_epoch=lambda **epoch: print(epoch))
-        save(model, options.out or f"{NAME}.safetensors")
-    print("test:", trainer.evaluate(*part("test", INPUTS, TARGETS)))
+    if train:
+        more = {"validation": data.get("validation"), "epochs": options.epochs}
+        trainer.fit(*data["train"], **more, on_epoch=lambda **epoch: print(epoch))
+        save(model, out)
+    if "test" in data:
+        print("test:", trainer.evaluate(*data["test"]))
 
 
 if __name__ == "__main__":

@@ -68,7 +68,7 @@ def variables_of(model: keras.Model) -> dict[str, keras.Variable]:
 
 def read(variables: Mapping[str, Any]) -> Arrays:
     """Copies of variables, by name."""
-    return {name: np.array(variable) for name, variable in variables.items()}
+    return {name: np.array(variable.numpy()) for name, variable in variables.items()}
 
 
 def write(variables: Mapping[str, Any], arrays: Arrays) -> None:
