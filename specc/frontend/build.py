@@ -15,7 +15,9 @@ from specc.frontend.declarations import (
     entries_of,
     warn_of_unused_parameters,
 )
-from specc.frontend.layers import MAX_ELEMENTS, GraphBuilder, Scope
+from specc.frontend.layers import GraphBuilder
+from specc.frontend.limits import MAX_ELEMENTS
+from specc.frontend.scope import Scope
 from specc.frontend.training import KEYS as TRAINING_KEYS
 from specc.frontend.training import TrainingBuilder
 from specc.frontend.tree import Mapping, Scalar, Sequence, Tree
@@ -322,7 +324,7 @@ class ProgramBuilder:
             self.reporter.error("E0406", message, tree.span, "name one: outputs: [y]")
         for each in tree.items if isinstance(tree, Sequence) else (tree,):
             try:
-                value = self.graphs.value(each, scope)
+                value = self.graphs.wiring.value(each, scope)
                 assert isinstance(each, Scalar)
                 if str(each.value) in found:
                     message = f"the output '{each.value}' is given twice"
@@ -363,12 +365,12 @@ class ProgramBuilder:
         if self.reporter.failed:
             return
         warn_of_unused_parameters(self.tree, self.reporter)
-        self.graphs.check_unused(scope, {key for key, _ in self._names("inputs")})
+        self.graphs.naming.check_unused(scope, {key for key, _ in self._names("inputs")})
         for name, value in targets.values.items():
             if name not in targets.used and value is not None:
                 self.reporter.warning("W1001", f"the target '{name}' is never used", value.span)
         for key, _ in self._mapping("blocks"):
-            if key.value not in self.graphs.used_blocks:
+            if key.value not in self.graphs.bodies.used:
                 self.reporter.warning("W1001", f"the block '{key.value}' is never used", key.span)
 
     def _names(self, section: str) -> list[tuple[str, Tree]]:

@@ -23,6 +23,8 @@ class Reporter:
     diagnostics: list[Diagnostic] = field(default_factory=list)
     # Where a block was used, for mistakes that only show in one use of it.
     uses: list[Note] = field(default_factory=list)
+    errors: int = 0
+    _known: set[tuple[str, str, Span | None]] = field(default_factory=set)
 
     def error(
         self,
@@ -43,11 +45,11 @@ class Reporter:
 
     def _add(self, diagnostic: Diagnostic) -> None:
         # A block that is used twice shows its own mistakes once.
-        if all(
-            (d.code, d.message, d.span) != (diagnostic.code, diagnostic.message, diagnostic.span)
-            for d in self.diagnostics
-        ):
+        key = (diagnostic.code, diagnostic.message, diagnostic.span)
+        if key not in self._known:
+            self._known.add(key)
             self.diagnostics.append(diagnostic)
+            self.errors += diagnostic.severity == "error"
 
     def in_order(self, main: Span) -> tuple[Diagnostic, ...]:
         """All diagnostics from top to bottom, those of the main file first."""
@@ -60,7 +62,7 @@ class Reporter:
 
     @property
     def failed(self) -> bool:
-        return any(diagnostic.severity == "error" for diagnostic in self.diagnostics)
+        return self.errors > 0
 
 
 Environment = Dict[str, Any]

@@ -8,7 +8,8 @@ from typing import Any
 
 from specc.diagnostics import Note, SpecError, did_you_mean
 from specc.frontend.configure import Environment
-from specc.frontend.layers import GraphBuilder, Scope
+from specc.frontend.layers import GraphBuilder
+from specc.frontend.scope import Scope
 from specc.frontend.tree import Mapping, Sequence, Tree
 from specc.ir.graph import Configured, Graph, Loss, Metric, Node, Training, Value
 from specc.ops.attributes import Attribute, Boolean, Integer, Number, Reference
@@ -176,7 +177,7 @@ class TrainingBuilder:
             self.reporter.error("E0703", f"{op.kind} needs '{port}'", place, help_)
             return None
         try:
-            return self.graphs.value(wire, scope, "target" if port == "target" else "value")
+            return self.graphs.wiring.value(wire, scope, "target" if port == "target" else "value")
         except SpecError as error:
             self.reporter.extend(error)
             return None
@@ -212,7 +213,7 @@ class TrainingBuilder:
         values = Value(f"{prediction.name}.loss", kind, place, internal=True)
         path = f"loss.{prediction.name}.{target.name}"
         node = Node(op.kind, path, (prediction, target), (values,), attributes, (), path, place)
-        mask = self.graphs.masks.get(id(prediction))
+        mask = self.graphs.masks.of(prediction)
         return Loss(node, prediction, target, weight, mask, prediction.name)
 
     def _check_scale(
