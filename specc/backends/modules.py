@@ -219,12 +219,27 @@ class ModuleEmitter(ABC):
             call = f"self.{attribute}({', '.join(given + self.passed(needs))})"
             result.lines.append(Line(", ".join(targets), call, node.outputs[0]))
             return
+        if any(len(body.inputs) != len(node.bodies[-1].outputs) for body in node.bodies):
+            self._passes(node, result, names, given, needs)
+            return
         block = names.fresh("block")
-        state = targets[: len(given)]
-        result.lines.append(Line(", ".join(state), ", ".join(given)))
-        call = f"{block}({', '.join(state + self.passed(needs))})"
+        result.lines.append(Line(", ".join(targets), ", ".join(given)))
+        call = f"{block}({', '.join(targets + self.passed(needs))})"
         loop = (f"for {block} in self.{attribute}:", call)
         result.lines.append(Line(", ".join(targets), "", node.outputs[0], loop))
+
+    def _passes(
+        self, node: Node, result: Skeleton, names: Names, given: list[str], needs: list[str]
+    ) -> None:
+        """A repeat whose passes differ in what they hand on, since a mask begins or ends on the
+        way: each is called by itself."""
+        attribute = mangle(node.layer, self.reserved_attributes)
+        targets = [names.of(value) for value in node.outputs]
+        for index, body in enumerate(node.bodies):
+            call = f"self.{attribute}[{index}]({', '.join(given + self.passed(needs))})"
+            extra = [names.fresh("mask") for _ in body.outputs[len(targets) :]]
+            given = (targets + extra)[: len(body.outputs)]
+            result.lines.append(Line(", ".join(given), call, node.outputs[0]))
 
     def passed(self, needs: list[str]) -> list[str]:
         """What the call of a block hands on of its surroundings."""
