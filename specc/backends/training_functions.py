@@ -34,6 +34,8 @@ class Dialect:
     reserved: frozenset[str]
     # What total_loss() calls the thing that holds the parameters.
     model: str = "model"
+    # The mean of a loss from the expression of its values; None where it is nothing shorter.
+    mean: Callable[[str], str | None] = lambda values: None
 
 
 class TrainingWriter:
@@ -69,6 +71,8 @@ class TrainingWriter:
             found |= {"clip"} if training.clip else set()
             masked = "masked" if any(loss.mask for loss in training.losses) else "unmasked"
             found |= {masked, f"{masked}_{program.conventions}"}
+            if masked == "unmasked" and not all(map(self._averages, training.losses)):
+                found.add("plain_mean")
         return found
 
     def write(self, file: SourceFile, only: str) -> None:
@@ -143,17 +147,28 @@ class TrainingWriter:
             '    """The weighted sum of all losses and penalties: a scalar."""',
             *unpacked,
         ]
-        terms = [self._loss(loss, names) for loss in self.program.training.losses]
-        terms += penalty_terms(self.program.graph, self.where, self.dialect.penalties)
+        losses = self.program.training.losses
+        penalties = penalty_terms(self.program.graph, self.where, self.dialect.penalties)
+        if any(map(self._averages, losses)):
+            means = [self._loss(loss, names, "") for loss in losses]
+            lines += ["    if weights is None:", f"        return {' + '.join(means + penalties)}"]
+        terms = [self._loss(loss, names) for loss in losses] + penalties
         return "\n".join([*lines, f"    return {' + '.join(terms)}"])
 
-    def _loss(self, loss: Loss, names: Names) -> str:
+    def _averages(self, loss: Loss) -> bool:
+        """Whether the framework's own loss takes the mean, if samples have no weights."""
+        expression = self.lower(loss.node).expression
+        return loss.mask is None and self.dialect.mean(expression) is not None
+
+    def _loss(self, loss: Loss, names: Names, weights: str = "weights") -> str:
         target = f"targets[{literal(loss.target.name)}]"
         values = {id(loss.prediction): names.of(loss.prediction), id(loss.target): target}
-        arguments = [self._expression(loss.node, values), "weights"]
-        if loss.mask is not None:
-            arguments.append(names.of(loss.mask))
-        text = f"weighted_mean({', '.join(arguments)})"
+        text = self._expression(loss.node, values)
+        if not weights and self._averages(loss):
+            text = self.dialect.mean(text) or text
+        else:
+            mask = "" if loss.mask is None else f"mask={names.of(loss.mask)}"
+            text = f"weighted_mean({', '.join(filter(None, (text, weights, mask)))})"
         return text if loss.weight == 1.0 else f"{loss.weight!r} * {text}"
 
     def metric_values(self) -> str:

@@ -60,8 +60,6 @@ def to_outputs(logits):
 # Losses and metrics -----------------------------------------------------------------------------
 def weighted_mean(values, weights=None):
     """The mean of a loss's values; a weight counts for all values of its sample."""
-    if weights is None:
-        return values.mean()
     weights = weights.reshape(-1, *[1] * (values.ndim - 1)).expand_as(values)
     return (weights * values).mean()
 
@@ -73,6 +71,8 @@ def sparse_categorical_accuracy(prediction, target):
 
 def total_loss(model, logits, targets, weights=None):
     """The weighted sum of all losses and penalties: a scalar."""
+    if weights is None:
+        return F.cross_entropy(logits, targets["speaker"])
     return weighted_mean(F.cross_entropy(logits, targets["speaker"], reduction="none"), weights)
 
 
@@ -301,8 +301,9 @@ def set_parameters(model, parameters):
 def to_tensors(model, arrays, names):
     """The named arrays as tensors of the model's precision, on its device."""
     like = next(model.parameters())
-    types = dict.fromkeys(names, like.dtype) | dict.fromkeys(INTEGERS, torch.int64)
-    return {n: torch.as_tensor(arrays[n], dtype=types[n], device=like.device) for n in names}
+    types = dict.fromkeys(INTEGERS, torch.int64)
+    tensors = {n: torch.as_tensor(arrays[n]) for n in names}
+    return {n: t.to(like.device, types.get(n, like.dtype)) for n, t in tensors.items()}
 
 
 @torch.inference_mode()

@@ -67,8 +67,6 @@ def to_outputs(raw):
 # Losses and metrics -----------------------------------------------------------------------------
 def weighted_mean(values, weights=None):
     """The mean of a loss's values; a weight counts for all values of its sample."""
-    if weights is None:
-        return values.mean()
     weights = weights.reshape(-1, *[1] * (values.ndim - 1)).expand_as(values)
     return (weights * values).mean()
 
@@ -86,6 +84,10 @@ def binary_accuracy(prediction, target):
 def total_loss(model, raw, targets, weights=None):
     """The weighted sum of all losses and penalties: a scalar."""
     logits, logits_1 = raw
+    if weights is None:
+        return F.binary_cross_entropy_with_logits(
+            logits, targets["same"].to(logits.dtype)
+        ) + 0.5 * F.cross_entropy(logits_1, targets["digit"])
     return weighted_mean(
         F.binary_cross_entropy_with_logits(
             logits, targets["same"].to(logits.dtype), reduction="none"
@@ -276,8 +278,9 @@ def set_parameters(model, parameters):
 def to_tensors(model, arrays, names):
     """The named arrays as tensors of the model's precision, on its device."""
     like = next(model.parameters())
-    types = dict.fromkeys(names, like.dtype) | dict.fromkeys(INTEGERS, torch.int64)
-    return {n: torch.as_tensor(arrays[n], dtype=types[n], device=like.device) for n in names}
+    types = dict.fromkeys(INTEGERS, torch.int64)
+    tensors = {n: torch.as_tensor(arrays[n]) for n in names}
+    return {n: t.to(like.device, types.get(n, like.dtype)) for n, t in tensors.items()}
 
 
 @torch.inference_mode()

@@ -4,6 +4,7 @@ meaning is the spec's.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import ClassVar
 
@@ -36,7 +37,20 @@ IMPORTS = {
 # Names that the generated file has at its top level.
 NAMES = top_level(read_prelude(PRELUDE), IMPORTS)
 
-DIALECT = Dialect(TORCH, {"l1": "{w}.abs().sum()", "l2": "{w}.square().sum()"}, "", NAMES)
+
+def mean_loss(values: str) -> str | None:
+    """torch's losses take the mean by themselves, unless they are told not to reduce."""
+    found = re.fullmatch(r"(F\.\w+\(.*), reduction=['\"]none['\"]\)(\.mean\(.*\))?", values)
+    return f"{found[1]})" if found else None
+
+
+DIALECT = Dialect(
+    TORCH,
+    {"l1": "{w}.abs().sum()", "l2": "{w}.square().sum()"},
+    apply_parameters="",
+    reserved=NAMES,
+    mean=mean_loss,
+)
 
 
 class TorchModules(ModuleEmitter):

@@ -109,9 +109,10 @@ def set_parameters(model: Any, parameters: Arrays) -> None:
 def to_tensors(model: Any, arrays: Arrays, names: Any) -> dict[str, torch.Tensor]:
     """The named arrays as tensors of the model's precision, on its device."""
     like = next(model.parameters())
-    types = dict.fromkeys(names, like.dtype) | dict.fromkeys(INTEGERS, torch.int64)
+    types = dict.fromkeys(INTEGERS, torch.int64)
     types |= dict.fromkeys(BOOLEANS, torch.bool)  #: booleans
-    return {n: torch.as_tensor(arrays[n], dtype=types[n], device=like.device) for n in names}
+    tensors = {n: torch.as_tensor(arrays[n]) for n in names}
+    return {n: t.to(like.device, types.get(n, like.dtype)) for n, t in tensors.items()}
 
 
 @torch.inference_mode()

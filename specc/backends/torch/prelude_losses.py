@@ -13,8 +13,8 @@ def weighted_mean(
     """The mean of a loss's values; a weight counts for all values of its sample."""
     if weights is None and mask is None:  #: masked
         return values.mean()  #: masked
-    if weights is None:  #: unmasked
-        return values.mean()  #: unmasked
+    if weights is None:  #: plain_mean
+        return values.mean()  #: plain_mean
     weights = torch.ones(len(values)).to(values) if weights is None else weights  #: masked
     weights = weights.reshape(-1, *[1] * (values.ndim - 1)).expand_as(values)
     weights = weights if mask is None else weights * mask  #: masked
