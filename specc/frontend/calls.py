@@ -220,7 +220,7 @@ class Calls:
         for parameter in parameters:
             chosen = parameter.initializer
             try:
-                INITIALIZERS[chosen.kind].check_shape(parameter.shape)
+                INITIALIZERS[chosen.kind].check_parameter(op.kind, parameter.shape)
             except AttributeProblem as problem:
                 message = f"'{parameter.name}' of {op.kind}: {problem.message}"
                 place = chosen.span or item.span

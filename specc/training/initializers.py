@@ -24,6 +24,8 @@ class Initializer(Row):
     """Base of the initializers. ``function`` names that of the prelude where it is not the kind."""
 
     function: ClassVar[str] = ""
+    # The operations whose parameters it fills; those of all where it is empty.
+    operations: ClassVar[tuple[str, ...]] = ()
 
     def call(self, attributes: Mapping[str, Any], fan_in: int, fan_out: int) -> Call:
         """The name and the keyword arguments of the prelude function that draws the values.
@@ -35,8 +37,20 @@ class Initializer(Row):
         stated = {name: value for name, value in stated.items() if value != defaults[name]}
         return self.function or self.kind, stated
 
+    def check_parameter(self, operation: str, shape: Sequence[int]) -> None:
+        """Raises AttributeProblem if this cannot fill a parameter of this shape in that kind of
+        operation.
+        """
+        if self.operations and operation not in self.operations:
+            meant = " or ".join(self.operations)
+            raise AttributeProblem(
+                f"{self.kind} is for the parameters of {meant} only",
+                "write another initializer here, such as zeros or {constant: 1}",
+            )
+        self.check_shape(shape)
+
     def check_shape(self, shape: Sequence[int]) -> None:
-        """Raises AttributeProblem if this initializer cannot fill a parameter of this shape."""
+        """Raises AttributeProblem if this initializer cannot fill any parameter of this shape."""
 
     def source(self, attributes: Mapping[str, Any], fan_in: int, fan_out: int) -> str:
         """The call as a generated file shows it: ``glorot_uniform(fan_in=9, fan_out=288)``."""
@@ -325,6 +339,7 @@ class UnitForgetBias(Initializer):
     """An LSTM's bias (gates i, f, c, o): 1 for the forget gate (Jozefowicz et al., 2015)."""
 
     kind = "unit_forget_bias"
+    operations = ("lstm",)
 
     def check_shape(self, shape: Sequence[int]) -> None:
         if len(shape) != 1 or shape[0] % 4:

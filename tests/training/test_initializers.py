@@ -135,6 +135,16 @@ def test_what_cannot_be_drawn_is_refused(kind, attributes, shape, message):
     assert message in caught.value.message
 
 
+def test_a_forget_gate_has_its_bias_in_an_lstm_only():
+    row = INITIALIZERS["unit_forget_bias"]
+    row.check_parameter("lstm", (8,))
+    with pytest.raises(AttributeProblem, match="is for the parameters of lstm only"):
+        row.check_parameter("dense", (8,))
+    with pytest.raises(AttributeProblem, match="bias of an LSTM"):
+        row.check_parameter("lstm", (8, 8))
+    INITIALIZERS["zeros"].check_parameter("anything", (8,))
+
+
 def kernel(shape, kind="glorot_uniform", conventions="keras"):
     return Parameter(
         "kernel", shape, Initializer(kind, INITIALIZERS[kind].defaults(conventions)), 9, 288
