@@ -333,13 +333,13 @@ class Trainer:
 
     def signature(self, rows):
         """What update() takes, for batches of that size or of any."""
-        dtype, scalars = self.model.dtype, len(self.optimizer.scalars(0, self.rate))
+        dtype = self.model.dtype
         batch = [
             {n: tf.TensorSpec((rows, *shape[1:]), type_of(n, dtype)) for n, shape in shapes.items()}
             for shapes in (INPUTS, TARGETS)
         ]
-        step, weights = tf.TensorSpec((), "int64"), tf.TensorSpec(None, dtype)
-        return [*batch, step, tf.TensorSpec(scalars, dtype), weights]
+        scalars = tuple(tf.TensorSpec((), dtype) for _ in self.optimizer.scalars(0, self.rate))
+        return [*batch, tf.TensorSpec((), "int64"), scalars, tf.TensorSpec(None, dtype)]
 
     def batch(self, inputs, targets, sample_weights=None):
         """A batch of arrays as tensors: inputs, targets and, where there are any, weights."""
@@ -358,9 +358,14 @@ class Trainer:
         return loss, raw, [tf.convert_to_tensor(gradient) for gradient in gradients]
 
     def update(self, inputs, targets, step, scalars, *weights):
-        """One step on a batch: its loss, and the sums for its epoch."""
+        """One step on a batch: its loss, and what the model returned before it."""
         loss, raw, gradients = self.differentiate(inputs, targets, step, *weights)
-        self.optimizer.update(gradients, tuple(tf.unstack(scalars)))
+        self.optimizer.update(gradients, scalars)
+        return loss, raw
+
+    def learn(self, inputs, targets, step, scalars):
+        """One step on a batch: its loss, and the sums for its epoch."""
+        loss, raw = self.update(inputs, targets, step, scalars)
         return loss, batch_sums(loss, raw, targets)
 
     def score(self, inputs, targets):
@@ -369,18 +374,19 @@ class Trainer:
         loss = total_loss(self.model, raw, targets)
         return loss, batch_sums(loss, raw, targets)
 
-    def advance(self, x, y, *weights):
-        """One step on a batch of tensors: what update() gives."""
+    def advance(self, update, x, y, *weights):
+        """One step on a batch of tensors: what update() or learn() gives."""
         # Rates and bias corrections come from the host, in double precision.
-        scalars = tf.constant(self.optimizer.scalars(self.steps, self.rate), self.model.dtype)
+        scalars = self.optimizer.scalars(self.steps, self.rate)
+        scalars = tuple(tf.constant(each, self.model.dtype) for each in scalars)
         step = tf.constant(self.steps, tf.int64)
-        found = self.compiled(self.update, x, y, step, scalars, *weights)
+        found = self.compiled(update, x, y, step, scalars, *weights)
         self.steps += 1
         return found
 
     def step(self, inputs, targets, sample_weights=None):
         """One optimizer step on a batch; its loss, still on the device."""
-        return self.advance(*self.batch(inputs, targets, sample_weights))[0]
+        return self.advance(self.update, *self.batch(inputs, targets, sample_weights))[0]
 
     def fit(
         self,
@@ -400,7 +406,7 @@ class Trainer:
         for epoch in range(self.steps // per_epoch, epochs):
             order = batch_order(self.model.seed, epoch, count)
             rows = batches(x, batch_size, order)[self.steps % per_epoch :]
-            logs = self.run(self.advance, x, y, rows, on_step, epoch)
+            logs = self.run(partial(self.advance, self.learn), x, y, rows, on_step, epoch)
             if validation is not None:
                 scores = self.evaluate(*validation, batch_size)
                 logs |= {f"val_{name}": value for name, value in scores.items()}
