@@ -1,0 +1,1 @@
+"""Speed and memory of generated files against hand-written peers: ``python -m benchmarks``."""

@@ -1,0 +1,1 @@
+"""One module per way to train a network; each offers ``Peer(problem, **options)``."""
