@@ -58,7 +58,7 @@ def compile_spec(
 ) -> str:
     """The source text of a spec file for a backend; ``only="model"`` leaves the training out.
 
-    ``optimize`` is one of ``specc.ir.levels.LEVELS``. Raises SpecError.
+    ``optimize`` is one of ``specc.ir.levels.CHOICES``. Raises SpecError.
     """
     program, _ = load_program(path, sets)
     return compile_program(program, backend, only, optimize)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
-from specc.ir.levels import DEFAULT_LEVEL, LEVELS
+from specc.ir.levels import CHOICES, COMPILED_LEVEL, DEFAULT_LEVEL
 
 CORE_BACKENDS = ("numpy", "torch", "tensorflow")
 
@@ -61,13 +63,28 @@ json_option = click.option(
 dtype_option = click.option(
     "--dtype", type=click.Choice(["float32", "float64"]), help="The precision to compute in."
 )
-optimize_option = click.option(
-    "--optimize",
-    type=click.IntRange(min(LEVELS), max(LEVELS)),
-    default=DEFAULT_LEVEL,
-    show_default=True,
-    help="; ".join(f"{level}: {meaning}" for level, meaning in LEVELS.items()) + ".",
-)
+
+
+def optimize_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--optimize, and its highest level by the names that it has in the frameworks."""
+    level = click.option(
+        "--optimize",
+        type=click.IntRange(min(CHOICES), max(CHOICES)),
+        default=DEFAULT_LEVEL,
+        show_default=True,
+        help="; ".join(f"{level}: {meaning}" for level, meaning in CHOICES.items()) + ".",
+    )
+    compiled = click.option(
+        "--compile",
+        "--jit",
+        "optimize",
+        flag_value=COMPILED_LEVEL,
+        type=int,
+        help=f"Short for --optimize {COMPILED_LEVEL}: torch.compile on PyTorch, XLA on TensorFlow.",
+    )
+    return level(compiled(command))
+
+
 part_option = click.option(
     "--part",
     type=click.Choice(["train", "validation", "test"]),

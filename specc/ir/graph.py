@@ -187,5 +187,5 @@ class Program:
     data: Any = None
     digest: str = ""
     origin: str = ""
-    # One of ``levels.LEVELS``.
+    # One of ``levels.CHOICES``.
     optimize: int = DEFAULT_LEVEL

@@ -11,6 +11,7 @@ from specc.backends.modules import ModuleEmitter
 from specc.backends.prelude import read_prelude
 from specc.backends.training_functions import Dialect, TrainingWriter, layouts
 from specc.ir.graph import Graph, Program
+from specc.ir.levels import COMPILED_LEVEL
 from specc.ops.registry import OPS
 from specc.passes.layout import assign_layout
 from specc.training.frameworks import TENSORFLOW
@@ -110,6 +111,7 @@ class TensorflowBackend(Backend):
             modules.trained(),
         )
         features = writer.features() | ({"masks"} if masks else set())
+        features.add("compiled" if program.optimize == COMPILED_LEVEL else "uncompiled")
         file = SourceFile(read_prelude(PRELUDE), features, IMPORTS)
         file.prelude_names = {"Model": modules.main_class}
         file.add("model", source)

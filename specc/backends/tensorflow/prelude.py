@@ -123,7 +123,8 @@ def to_tensors(model: keras.Model, arrays: Arrays, names: Any) -> Tensors:
     return {n: tf.convert_to_tensor(np.asarray(arrays[n], type_of(n, model.dtype))) for n in names}
 
 
-@tf.function(autograph=False, reduce_retracing=True)
+@tf.function(autograph=False, reduce_retracing=True)  #: uncompiled
+@tf.function(autograph=False, reduce_retracing=True, jit_compile=True)  #: compiled
 def infer(model: keras.Model, inputs: Tensors) -> Tensors:
     """The outputs in inference mode, compiled once per model."""
     return to_outputs(apply(model, inputs))
@@ -208,7 +209,8 @@ class Trainer:
         with tf.device(self.model.device):
             if key not in self.graphs:
                 signature = self.signature(key[2])[: len(arguments)]
-                traced = tf.function(function, autograph=False)
+                traced = tf.function(function, autograph=False)  #: uncompiled
+                traced = tf.function(function, autograph=False, jit_compile=True)  #: compiled
                 self.graphs[key] = traced.get_concrete_function(*signature)
             return self.graphs[key](*arguments)
 

@@ -14,6 +14,7 @@ from specc.backends.modules import ModuleEmitter
 from specc.backends.prelude import read_prelude
 from specc.backends.training_functions import Dialect, TrainingWriter, layouts
 from specc.ir.graph import Program
+from specc.ir.levels import COMPILED_LEVEL
 from specc.ops.registry import OPS
 from specc.passes.layout import assign_layout
 from specc.training.frameworks import TORCH
@@ -81,7 +82,7 @@ class TorchBackend(Backend):
 
     name = "torch"
     title = "PyTorch"
-    requires: ClassVar[dict[str, str]] = {"torch": "torch>=2.5"}
+    requires: ClassVar[dict[str, str]] = {"torch": "torch>=2.6"}
 
     def emit(self, program: Program, only: str = "all") -> str:
         program = assign_layout(program, "channels_first", OPS)
@@ -102,6 +103,7 @@ class TorchBackend(Backend):
         normalizes = any("BatchNorm" in kind for kind in modules.weights)
         if "nn.Conv2d" in modules.weights and not normalizes:
             features.add("images")
+        features |= {"compiled"} if program.optimize == COMPILED_LEVEL else set()
         if modules.renamed:
             features |= {
                 "renamed",

@@ -93,6 +93,7 @@ def build(seed: int = SEED, dtype: str = DTYPE, device: str | None = None) -> Mo
         path = spec_path(path)  #: renamed_random
         if isinstance(module, Dropout):  #: random
             module.seed(seed, path)  #: random
+    model.compile()  #: compiled
     return model
 
 
@@ -137,6 +138,7 @@ def record(module: nn.Module, values: Any, names: str = "", images: str = "") ->
             RECORD.append((module, name, value.movedim(1, -1)))
 
 
+@torch.compiler.set_stance("force_eager")  #: compiled
 def trace(
     model: Any, inputs: Arrays, targets: Arrays | None = None, training: bool = False, step: int = 0
 ) -> Arrays:

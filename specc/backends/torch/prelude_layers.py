@@ -21,6 +21,7 @@ class Dropout(nn.Module):
         """Fixes the stream of this layer's masks."""
         self.where = seed, path
 
+    @torch.compiler.disable  # its 64-bit integers are beyond it  #: compiled
     def forward(self, x: Tensor, step: int, call: int = 0) -> Tensor:
         if not self.training or self.rate == 0:
             return x
@@ -112,7 +113,7 @@ class CentredLayerNorm(nn.LayerNorm):
 
 
 class GroupNorm(nn.GroupNorm):
-    """Group normalization with a weight or a bias only."""
+    """Group normalization, perhaps with a weight or a bias only."""
 
     def __init__(
         self, groups: int, features: int, eps: float = 1e-5, scale: bool = True, center: bool = True
@@ -124,6 +125,8 @@ class GroupNorm(nn.GroupNorm):
             self.register_parameter("bias", None)
 
     def forward(self, x: Tensor) -> Tensor:
+        if not x.requires_grad:  # torch writes its gradient nonetheless where channels lie last
+            x = x.contiguous()
         # F.group_norm takes no bias without a weight.
         y = F.group_norm(x, self.num_groups, self.weight, None, self.eps)
         return y if self.bias is None else y + self.bias.view(-1, *[1] * (x.ndim - 2))
