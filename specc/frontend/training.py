@@ -14,6 +14,7 @@ from specc.frontend.tree import Mapping, Sequence, Tree
 from specc.ir.graph import Configured, Graph, Loss, Metric, Node, Training, Value
 from specc.ops.attributes import Attribute, Boolean, Integer, Number, Reference
 from specc.ops.base import Op, OpProblem, Site
+from specc.passes.inline_calls import inline_graph
 
 
 def _optimizers() -> Dict[str, Any]:
@@ -116,13 +117,10 @@ class TrainingBuilder:
         """Whether a loss depends on any parameter that is trained."""
         if self.reporter.failed or not losses:
             return
-        needed = {id(loss.prediction) for loss in losses}
-        for node in reversed(self.scope.nodes):
-            if not needed & {id(value) for value in node.outputs}:
-                continue
-            needed |= {id(value) for value in node.inputs}
-            if any(p.trainable for _, p in Graph("", (), (), (node,)).parameters()):
-                return
+        predictions = tuple(loss.prediction for loss in losses)
+        graph = Graph("", (), predictions, tuple(self.scope.nodes))
+        if _trains(graph) or _trains(inline_graph(graph)):
+            return
         place = tree.key("loss")
         message = "no loss depends on a layer with parameters: there is nothing to train"
         self.reporter.error("E0706", message, place.span if place else tree.span, "e.g. add dense")
@@ -314,6 +312,17 @@ class TrainingBuilder:
             return False
         self.targets.used.add(target)
         return METRICS[configured.kind].function(output.type, wanted.type) is not None
+
+
+def _trains(graph: Graph) -> bool:
+    """Whether the outputs of a graph depend on a layer that is trained, calls left aside."""
+    needed = {id(value) for value in graph.outputs}
+    for node in reversed(graph.nodes):
+        if needed & {id(value) for value in node.outputs}:
+            needed |= {id(value) for value in node.inputs}
+            if any(parameter.trainable for parameter in node.parameters):
+                return True
+    return False
 
 
 def _of(node: Node) -> str:

@@ -1,23 +1,30 @@
 """Finds the parameters whose true gradient is zero.
 
 A batch_norm subtracts the mean of each channel, so a constant that a layer before it adds to the
-channel changes nothing: its bias could be anything. An adaptive optimizer still moves it, by
-rounding noise turned into full steps, so two runs that compute the same end with other values
-there. A comparison leaves such tensors out, and only those that are proved here.
+channel changes nothing: its bias could be anything. A softmax does the same to what is added to all
+of its classes alike. And whatever is normalized by itself alone, a single number, comes out the
+same: nothing before it is felt. An adaptive optimizer still moves such parameters, by rounding
+noise turned into full steps, so two runs that compute the same end with other values there. A
+comparison leaves them out, and only those that are proved here.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 
-from specc.ir.graph import Node, Program, Value
+from specc.ir.dims import product
+from specc.ir.graph import Graph, Node, Program, Value
 from specc.passes.inline_calls import inline_calls
 
 # These give the same shift at their output as at their input, channel by channel.
 _SHIFTED = frozenset({"max_pool1d", "max_pool2d", "add"})
 _GLOBAL = frozenset(f"global_{kind}_pool{rank}d" for kind in ("max", "average") for rank in (1, 2))
-# The last thing that these do is to add the bias to each channel.
-_BIASED = frozenset({"dense", "conv1d", "conv2d", "depthwise_conv2d"})
+# The last thing that these do is to add this parameter, channel by channel.
+_BIASES = {
+    **dict.fromkeys(("dense", "conv1d", "conv2d", "depthwise_conv2d"), "bias"),
+    **dict.fromkeys(("batch_norm", "layer_norm", "group_norm"), "beta"),
+}
+_NORMALIZING = frozenset({"softmax", "layer_norm", "group_norm"})
 # Softmax over keys: what is added to all keys alike adds the same to all scores of a query.
 _OWN = {"multi_head_attention": ("key.bias",)}
 
@@ -34,21 +41,26 @@ def indifferent(program: Program) -> tuple[str, ...]:
     if program.training is not None:
         kept |= {id(loss.prediction) for loss in program.training.losses}
 
-    def sinks(value: Value, axis: int) -> list[Node] | None:
-        """The batch_norms that absorb a shift of each slice of ``value`` along ``axis``.
+    def sinks(value: Value, axes: frozenset[int]) -> list[Node] | None:
+        """The batch_norms that absorb a shift of ``value`` which varies along ``axes`` alone.
 
         None if something else feels it.
         """
         found: list[Node] = []
         for node in readers[id(value)]:
             inner = None
-            if _subtracts_mean(node) and node["axis"] % value.type.rank == axis:
+            axis = _axes(node)
+            if _subtracts_mean(node) and axes <= axis:
                 inner = [node]
-            elif node.op in _SHIFTED:
-                inner = sinks(node.outputs[0], axis)
-            elif node.op in _GLOBAL:
-                inner = sinks(node.outputs[0], 1)
-            elif axis == 2 and _is_key(node, value):
+            elif node.op == "softmax" and not axes & axis:
+                inner = []
+            elif node.op in _SHIFTED and (node.op == "add" or axes <= axis):
+                # What has fewer axes than the sum gets them right after the batch.
+                more = node.outputs[0].type.rank - value.type.rank
+                inner = sinks(node.outputs[0], frozenset(each + more for each in axes))
+            elif node.op in _GLOBAL and axes <= axis:
+                inner = sinks(node.outputs[0], axes if node["keepdims"] else frozenset({1}))
+            elif axes == {2} and _is_key(node, value):
                 inner = []
             if inner is None:
                 return None
@@ -59,18 +71,63 @@ def indifferent(program: Program) -> tuple[str, ...]:
     own: list[str] = []
     for node in graph.nodes:
         own += [f"{node.layer}.{name}" for name in _OWN.get(node.op, ()) if _free(node, name)]
-        if node.op in _BIASED and _free(node):
-            before = absorbed.get(node.layer, [])
-            after = sinks(node.outputs[0], _channels(node))
+        name = _BIASES.get(node.op, "")
+        if _free(node, name):
+            path = f"{node.layer}.{name}"
+            before = absorbed.get(path, [])
+            after = sinks(node.outputs[0], _axes(node))
             # Every call of a shared layer must be absorbed.
-            absorbed[node.layer] = None if before is None or after is None else before + after
+            absorbed[path] = None if before is None or after is None else before + after
     names = [
         name
-        for layer, norms in absorbed.items()
+        for path, norms in absorbed.items()
         if norms is not None
-        for name in (f"{layer}.bias", *(f"{norm.layer}.moving_mean" for norm in norms))
+        for name in (path, *(f"{norm.layer}.moving_mean" for norm in norms))
     ]
-    return tuple(dict.fromkeys(own + names))
+    return tuple(dict.fromkeys(own + names + _unfelt(graph, kept)))
+
+
+def _axes(node: Node) -> frozenset[int]:
+    """The axes of the first input along which a layer works: those of its channels."""
+    value = node.inputs[0]
+    rank = value.type.rank if value is not None else 0
+    if "layout" in node.attributes:
+        return frozenset({1 if node["layout"] == "channels_first" else rank - 1})
+    axis = node.attributes.get("axis", -1)
+    return frozenset(each % rank for each in (axis if isinstance(axis, tuple) else (axis,)))
+
+
+def _unfelt(graph: Graph, kept: set[int]) -> list[str]:
+    """Parameters and statistics of layers that are felt in what is ``kept`` only by way of values
+    that are the same whatever comes in."""
+    felt, behind, reached, names = set(kept), set(kept), set[str](), list[str]()
+    for node in reversed(graph.nodes):
+        feels = any(id(value) in felt for value in node.outputs)
+        constant = _is_constant(node)
+        if feels and not constant:
+            felt |= {id(value) for value in node.inputs}
+        if not any(id(value) in behind for value in node.outputs):
+            continue
+        behind |= {id(value) for value in node.inputs}
+        for parameter in node.parameters:
+            path = f"{node.layer}.{parameter.name}"
+            # What a constant is shifted by shows; what it is multiplied by does not.
+            if feels and not (constant and parameter.name == "gamma"):
+                reached.add(path)
+            elif not (parameter.l1 or parameter.l2):
+                names.append(path)
+    return [name for name in reversed(names) if name not in reached]
+
+
+def _is_constant(node: Node) -> bool:
+    """Whether it normalizes single numbers: its result is the same for any of them."""
+    value = node.inputs[0]
+    if node.op not in _NORMALIZING or value is None:
+        return False
+    shape = value.type.shape
+    if node.op == "group_norm":
+        return bool(product(shape[1:]) == node["groups"])
+    return all(shape[axis] == 1 for axis in _axes(node))
 
 
 def _subtracts_mean(node: Node) -> bool:
@@ -91,13 +148,7 @@ def _is_key(node: Node, value: Value) -> bool:
     return node.op == "multi_head_attention" and all(each is not value for each in others)
 
 
-def _channels(node: Node) -> int:
-    """The axis along which the bias lies."""
-    first = node.attributes.get("layout") == "channels_first"
-    return 1 if first else node.outputs[0].type.rank - 1
-
-
-def _free(node: Node, name: str = "bias") -> bool:
-    """Whether the layer has a bias that nothing but the loss pulls at."""
+def _free(node: Node, name: str) -> bool:
+    """Whether the layer has this parameter, and nothing but the loss pulls at it."""
     bias = node.parameter(name)
     return bias is not None and bias.trainable and not (bias.l1 or bias.l2)

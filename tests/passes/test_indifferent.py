@@ -126,3 +126,40 @@ def test_keys_that_are_values_too_are_felt(found):
 def test_a_penalty_pulls_at_the_bias_of_the_keys(found):
     layers = ATTENTION.format(options=", bias_regularizer: {l2: {l2: 0.1}}", value="k")
     assert found(layers, "[5, 4]") == ()
+
+
+def test_a_softmax_over_another_axis_absorbs_a_shift(found):
+    dense = "  - {name: d, dense: {units: 5}}\n"
+    assert found(dense + "  - {softmax: {axis: 1}}\n  - flatten\n", "[6, 4]") == ("d.bias",)
+    assert found(dense + "  - {softmax: {axis: 2}}\n  - flatten\n", "[6, 4]") == ()
+
+
+def test_offsets_of_norms_are_shifts_too(found):
+    norm = "  - {name: n, layer_norm: {axis: -1}}\n"
+    assert found(norm + "  - {softmax: {axis: 1}}\n  - flatten\n", "[6, 4]") == ("n.beta",)
+    both = "  - {name: n, layer_norm: {axis: [1, 2]}}\n"
+    assert found(both + "  - {softmax: {axis: 1}}\n  - flatten\n", "[6, 4]") == ()
+
+
+def test_a_shift_keeps_its_axis_in_a_sum_with_more_axes(found):
+    layers = (
+        "  - {name: p, global_average_pool1d: {}, from: x}\n"
+        "  - {name: d, dense: {units: 4}}\n"
+        "  - {add: {}, from: [x, d]}\n"
+    )
+    assert found(f"{layers}  - {{softmax: {{axis: 1}}}}\n  - flatten\n", "[6, 4]") == ("d.bias",)
+    assert found(f"{layers}  - {{softmax: {{axis: -1}}}}\n  - flatten\n", "[6, 4]") == ()
+
+
+@pytest.mark.parametrize("norm", ["layer_norm", "group_norm: {groups: 1}", "softmax"])
+def test_nothing_before_a_norm_of_one_number_is_felt(found, norm):
+    one = f"  - {{name: d, dense: {{units: 1}}}}\n  - {{name: n, {norm}}}\n"
+    one = one.replace("layer_norm}", "layer_norm: {}}").replace("softmax}", "softmax: {}}")
+    gamma = () if norm == "softmax" else ("n.gamma",)
+    assert found(one) == ("d.bias", "d.kernel", *gamma)[:2] + gamma
+    beside = one + "  - {concatenate: {}, from: [d, n]}\n"
+    assert found(beside) == gamma
+
+
+def test_a_layer_that_nothing_reads_is_judged(found):
+    assert found("  - {name: d, dense: {units: 1}}\n  - {dense: 3, from: x}\n") == ()
