@@ -106,7 +106,7 @@ class ModuleEmitter(ABC):
     def __init__(self, program: Program, lower: Callable[[Node], Form]) -> None:
         self.program, self.lower = program, lower
         self.weights: dict[str, dict[str, Weight]] = {}
-        self.where: dict[str, str] = {}  # parameter path -> expression below ``model``
+        self.where: dict[str, tuple[str, ...]] = {}  # parameter path -> expressions on ``model``
         self.tensors: dict[str, int] = {}  # parameter path -> how many framework tensors hold it
         self.prelude: set[str] = set()
         self._skeletons: dict[int, Skeleton] = {}
@@ -445,7 +445,9 @@ class ModuleEmitter(ABC):
                 module = self.lower(node).module
                 for weight in module.weights if module else ():
                     path = f"{prefix}{node.layer}.{weight.parameter}"
-                    self.where[path] = f"{model}.{attribute}.{weight.attributes[0]}"
+                    self.where[path] = tuple(
+                        f"{model}.{attribute}.{part}" for part in weight.attributes
+                    )
                     self.tensors[path] = len(weight.attributes)
 
     def trained(self) -> list[str]:

@@ -47,7 +47,7 @@ class TrainingWriter:
         dialect: Dialect,
         lower: Lower,
         needs: tuple[str, ...],
-        where: Mapping[str, str],
+        where: Mapping[str, tuple[str, ...]],
         trained: Sequence[str],
     ) -> None:
         self.program, self.dialect, self.lower = program, dialect, lower
@@ -193,14 +193,15 @@ class TrainingWriter:
 
 
 def penalty_terms(
-    graph: Graph, where: Mapping[str, str], penalties: Mapping[str, str]
+    graph: Graph, where: Mapping[str, tuple[str, ...]], penalties: Mapping[str, str]
 ) -> list[str]:
-    """One term per penalised parameter."""
+    """One term per penalised parameter, or per tensor that holds a part of it."""
     terms = []
     for path, parameter in graph.parameters():
         for kind, factor in (("l1", parameter.l1), ("l2", parameter.l2)):
             if factor:
-                terms.append(f"{factor!r} * {penalties[kind].replace('{w}', where[path])}")
+                penalty = penalties[kind]
+                terms += [f"{factor!r} * {penalty.replace('{w}', each)}" for each in where[path]]
     return terms
 
 

@@ -117,7 +117,9 @@ class GroupNorm(Op):
         features = node.outputs[0].type.shape[axis]
         options = given(eps=(node["epsilon"], 1e-5))
         kind = "nn.GroupNorm"
-        if node["scale"] == node["center"]:
+        plain = not node["scale"] and not node["center"]
+        # torch's own layer fails on images that need no gradient: the prelude's takes care of it.
+        if plain or (node["scale"] and node["center"] and node.outputs[0].type.rank != 4):
             options |= given(affine=(node["scale"], True))
         else:
             kind = "GroupNorm"

@@ -51,7 +51,7 @@ class NumpyBackend(Backend):
         program = assign_layout(inline_calls(program), "channels_last", OPS)
         prelude = read_prelude(PRELUDE)
         functions = NumpyProgram(program, self.lower, NAMES)
-        where = {path: f"model.parameters[{literal(path)}]" for path in functions.parameters}
+        where = {path: (f"model.parameters[{literal(path)}]",) for path in functions.parameters}
         writer = TrainingWriter(program, DIALECT, self.lower, (), where, functions.trained)
         file = SourceFile(prelude, writer.features(), {"np": "import numpy as np"})
         name = class_name(program.name, NAMES)
