@@ -1,30 +1,42 @@
 """Reads prelude files as text and copies definitions by name, with all they refer to.
 
-A prelude is ordinary Python that the compiler never imports. Lines that end with ``#: feature``
-are kept only when
-the program has that feature.
+A prelude is ordinary Python that the compiler never imports. Lines that end with ``#: feature`` are
+kept only when the program has that feature. What a prelude defines is found once and kept in the
+user's cache folder, since to parse it takes longer than to compile a spec.
 """
 
 from __future__ import annotations
 
 import ast
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
 import re
+import symtable
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+from specc.resources import cache_file
 
 _MARKER = re.compile(r"^(?P<code>.*?)\s+#: (?P<feature>\w+)$")
 
 
 @dataclass(frozen=True)
 class Definition:
-    """A top-level definition: its text, its place in the prelude, and the names that it reads."""
+    """A top-level definition: its text without annotations, and its place in the prelude.
+
+    ``names`` are those that it reads, by the feature of their line; ``""`` is for all programs.
+    """
 
     name: str
     text: str
     section: str
     order: int
+    names: dict[str, list[str]]
 
 
 @dataclass(frozen=True)
@@ -43,9 +55,10 @@ class Prelude:
             if name in found:
                 continue
             source = self.definitions[name]
-            text = without_annotations(select(source.text, features))
-            found[name] = Definition(name, text, source.section, source.order)
-            waiting += [used for used in names_in(text) if used in self.definitions]
+            used = {f: names for f, names in source.names.items() if not f or f in features}
+            text = select(source.text, features)
+            found[name] = dataclasses.replace(source, text=text, names=used)
+            waiting += [n for names in used.values() for n in names if n in self.definitions]
         return sorted(found.values(), key=lambda definition: definition.order)
 
 
@@ -64,21 +77,107 @@ def select(text: str, features: Collection[str]) -> str:
 @cache
 def read_prelude(files: tuple[tuple[Path, str], ...]) -> Prelude:
     """The prelude of (file, section) pairs."""
+    texts = [path.read_text(encoding="utf-8") for path, _ in files]
+    sections = [section for _, section in files]
+    # This file says how preludes are read: what another version of it has kept is of no use.
+    parts = [*sections, *texts, Path(__file__).read_text(encoding="utf-8")]
+    digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()
+    place = hashlib.sha256(repr(files).encode()).hexdigest()
+    kept = cache_file(f"prelude-{place[:12]}.json")
+    prelude = _kept(kept, digest) if kept else None
+    if prelude is None:
+        prelude = _read(texts, sections)
+        if kept is not None:
+            _keep(kept, digest, prelude)
+    return prelude
+
+
+def _kept(file: Path, digest: str) -> Prelude | None:
+    """The prelude of that digest, if the cache has it."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # there is none yet, or it was cut short
+        return None
+    if not isinstance(found, dict) or found.get("digest") != digest:
+        return None
+    definitions = {row[0]: Definition(*row) for row in found["definitions"]}
+    return Prelude(definitions, found["imports"])
+
+
+def _keep(file: Path, digest: str, prelude: Prelude) -> None:
+    rows = [dataclasses.astuple(each) for each in prelude.definitions.values()]
+    draft = file.with_name(f".{file.name}.{os.getpid()}")
+    text = json.dumps({"digest": digest, "definitions": rows, "imports": prelude.imports})
+    with contextlib.suppress(OSError):  # a full disk makes the next build slower, not wrong
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(file)
+
+
+def _read(texts: Iterable[str], sections: Iterable[str]) -> Prelude:
     definitions: dict[str, Definition] = {}
     imports: dict[str, str] = {}
-    for path, section in files:
-        text = path.read_text(encoding="utf-8")
-        tree = ast.parse(text)
+    for text, section in zip(texts, sections, strict=True):
         lines = text.split("\n")
-        for node in tree.body:
+        for node in ast.parse(text).body:
             if isinstance(node, ast.Import | ast.ImportFrom):
                 imports.update(_imported(node))
                 continue
+            first = _first_line(node, lines)
             for name in _defined(node):
-                start = _first_line(node, lines)
-                body = "\n".join(lines[start : node.end_lineno])
-                definitions[name] = Definition(name, body, section, len(definitions))
+                body = _cut(lines[first : node.end_lineno], first, node)
+                definitions[name] = Definition(
+                    name, body, section, len(definitions), _names(node, lines)
+                )
     return Prelude(definitions, imports)
+
+
+def _names(node: ast.stmt, lines: list[str]) -> dict[str, list[str]]:
+    """The names that a definition reads, by the feature of their line; not those of annotations."""
+    annotations = {id(each) for each, _ in _annotations(node)}
+    found: dict[str, set[str]] = {}
+    waiting: list[ast.AST] = [node]
+    while waiting:
+        each = waiting.pop()
+        if id(each) in annotations:
+            continue
+        waiting += ast.iter_child_nodes(each)
+        if isinstance(each, ast.Name):
+            marker = _MARKER.match(lines[each.lineno - 1])
+            found.setdefault(marker["feature"] if marker else "", set()).add(each.id)
+    return {feature: sorted(names) for feature, names in found.items()}
+
+
+def _annotations(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr | ast.arg | None]]:
+    """Annotations that readers do not need, each with what it stands behind (None: a function)."""
+    for each in ast.walk(node):
+        if isinstance(each, ast.arg) and each.annotation is not None:
+            yield each.annotation, each
+        elif isinstance(each, ast.FunctionDef) and each.returns is not None:
+            yield each.returns, None
+        elif isinstance(each, ast.AnnAssign) and each.value is not None:
+            yield each.annotation, each.target
+
+
+def _cut(lines: list[str], above: int, node: ast.AST) -> str:
+    """The lines, of which so many stand above, without the annotations of their syntax tree."""
+    data = "\n".join(lines).encode()
+    starts = [0]
+    for line in lines:
+        starts.append(starts[-1] + len(line.encode()) + 1)
+    cuts: list[tuple[int, int]] = []
+    for annotation, behind in _annotations(node):
+        end = starts[(annotation.end_lineno or 1) - 1 - above] + (annotation.end_col_offset or 0)
+        if behind is None:
+            start = starts[annotation.lineno - 1 - above] + annotation.col_offset
+            start = len(data[: data.rindex(b"->", 0, start)].rstrip())
+        elif isinstance(behind, ast.arg):
+            start = starts[behind.lineno - 1 - above] + behind.col_offset + len(behind.arg.encode())
+        else:
+            start = starts[(behind.end_lineno or 1) - 1 - above] + (behind.end_col_offset or 0)
+        cuts.append((start, end))
+    for start, end in sorted(cuts, reverse=True):
+        data = data[:start] + data[end:]
+    return data.decode()
 
 
 def _imported(node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, str]]:
@@ -119,43 +218,21 @@ def _first_line(node: ast.stmt, lines: list[str]) -> int:
 
 
 def without_annotations(text: str) -> str:
-    """A definition without the type annotations of its arguments and results, which readers do not
-    need.
+    """Emitted source without the type annotations of its arguments and results, which readers do
+    not need.
     """
-    cuts: list[tuple[int, int]] = []
-    starts = [0]
-    for line in text.splitlines(keepends=True):
-        starts.append(starts[-1] + len(line.encode()))
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.FunctionDef):
-            arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
-            arguments += [each for each in (node.args.vararg, node.args.kwarg) if each is not None]
-            for each in arguments:
-                if each.annotation is not None and each.annotation.end_lineno is not None:
-                    start = starts[each.lineno - 1] + each.col_offset + len(each.arg.encode())
-                    end = starts[each.annotation.end_lineno - 1] + (
-                        each.annotation.end_col_offset or 0
-                    )
-                    cuts.append((start, end))
-            if node.returns is not None and node.returns.end_lineno is not None:
-                end = starts[node.returns.end_lineno - 1] + (node.returns.end_col_offset or 0)
-                start = starts[node.returns.lineno - 1] + node.returns.col_offset
-                cuts.append((text.encode().rindex(b"->", 0, start), end))
-        elif isinstance(node, ast.AnnAssign) and node.value is not None:
-            start = starts[(node.target.end_lineno or 1) - 1] + (node.target.end_col_offset or 0)
-            end = starts[(node.annotation.end_lineno or 1) - 1] + (
-                node.annotation.end_col_offset or 0
-            )
-            cuts.append((start, end))
-    data = text.encode()
-    for start, end in sorted(cuts, reverse=True):
-        data = data[:start] + data[end:]
-    return data.decode()
+    return _cut(text.split("\n"), 0, ast.parse(text)) if "->" in text or ": " in text else text
 
 
 def names_in(text: str) -> set[str]:
-    """Every identifier that a piece of source reads, also in the strings of annotations."""
-    return {node.id for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)}
+    """Every identifier that a piece of source reads."""
+    found: set[str] = set()
+    waiting = [symtable.symtable(text, "emitted", "exec")]
+    while waiting:
+        scope = waiting.pop()
+        found |= {each.get_name() for each in scope.get_symbols() if each.is_referenced()}
+        waiting += scope.get_children()
+    return found
 
 
 def import_lines(prelude: Prelude, text: str, extra: dict[str, str]) -> str:

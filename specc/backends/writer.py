@@ -15,6 +15,7 @@ import sys
 import sysconfig
 import textwrap
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ LINE_LENGTH = 100
 # The project's own settings, so that generated files pass its checks wherever they lie.
 FORMAT = (f"--line-length={LINE_LENGTH}", "--config=format.skip-magic-trailing-comma=true")
 _FIELD = re.compile(r"\{(\w+)\}")
+_NAME = re.compile(r"[A-Za-z_][\w.]*")
+_PLACE = re.compile(r"Δ\w+")  # stands for a name while a template is parsed; specs are ASCII
 _TAKEN = frozenset(keyword.kwlist) | frozenset(dir(builtins)) | {"self", "match", "case", "type"}
 
 
@@ -63,8 +66,23 @@ class Names:
 
 def render(template: str, fields: Mapping[str, str]) -> str:
     """The template as an expression, with parentheses where they matter."""
-    text = _FIELD.sub(lambda match: f"({fields[match[1]]})", template)
-    return ast.unparse(ast.parse(text, mode="eval"))
+    # Names never need any, so that a template is parsed once for all the names that it is used on.
+    names: dict[str, str] = {}
+
+    def insert(match: re.Match[str]) -> str:
+        text = fields[match[1]]
+        if _NAME.fullmatch(text) is None:
+            return f"({text})"
+        names[f"Δ{match[1]}"] = text
+        return f"Δ{match[1]}"
+
+    text = _written(_FIELD.sub(insert, template))
+    return _PLACE.sub(lambda match: names[match[0]], text) if names else text
+
+
+@cache
+def _written(expression: str) -> str:
+    return ast.unparse(ast.parse(expression, mode="eval"))
 
 
 def fields_of(template: str) -> set[str]:
