@@ -76,8 +76,10 @@ def test_names_are_those_that_are_read() -> None:
 
 
 def test_annotations_are_cut_on_any_line() -> None:
-    text = "class A:\n    x: int = 1\n\n    def f(\n        self, é: str = 'é', *, b: int\n    ) -> int: 1"
-    clean = "class A:\n    x = 1\n\n    def f(\n        self, é = 'é', *, b\n    ): 1"
+    text = (
+        "class A:\n    x: int = 1\n\n    def f(\n      self, é: str = '', *, b: int\n  ) -> int: 1"
+    )
+    clean = "class A:\n    x = 1\n\n    def f(\n      self, é = '', *, b\n  ): 1"
     assert without_annotations(text) == clean
 
 
