@@ -266,10 +266,14 @@ class BatchNorm(Op):
         wrap = "{module}" if node["trainable"] else "{module}.requires_grad_(False)"
         module = Module(kind, (self._features(node),), options, weights, wrap)
         mask = ", {mask}" if node.inputs[1] is not None else ""
-        if axis == 1:
-            return Form(f"{{self}}({{input}}{mask})", module=module)
-        call = f"{{self}}({{input}}.movedim({axis}, 1){mask}).movedim(1, {axis})"
-        return Form(call, module=module)
+        image = "{input}" if axis == 1 else f"{{input}}.movedim({axis}, 1)"
+        call = f"{{self}}({image}{mask})"
+        sizes = (
+            size for each, size in enumerate(node.outputs[0].type.shape) if each not in (0, axis)
+        )
+        if rank > 3 and any(size == 1 or not isinstance(size, int) for size in sizes):
+            call = f"narrow({{self}}({image}.contiguous(){mask}))"
+        return Form(call if axis == 1 else f"{call}.movedim(1, {axis})", module=module)
 
     def tensorflow(self, node: Node) -> Form:
         rank, axis = node.outputs[0].type.rank, self._axis(node)

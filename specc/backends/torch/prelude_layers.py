@@ -43,6 +43,15 @@ def masked_mean(x: Tensor, mask: Tensor, steps: int, channels: int, keepdims: bo
     return total / valid.sum(steps, keepdim=keepdims)
 
 
+def narrow(x: Tensor) -> Tensor:
+    """An image (N, C, *) as it is, whose gradient gets the strides of its shape.
+
+    An axis of size 1 may have any stride, and with an odd one torch's batch normalization takes a
+    gradient whose channels lie last for one whose channels lie first.
+    """
+    return x.flatten(2).unflatten(2, x.shape[2:])
+
+
 class BatchNorm(nn.modules.batchnorm._BatchNorm):
     """Batch normalization whose running variance is the batch's own unless ``unbiased``.
 
