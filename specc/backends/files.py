@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from specc import __version__
-from specc.backends.prelude import Prelude, import_lines, names_in, without_annotations
+from specc.backends.prelude import Definition, Prelude, import_lines, names_in, without_annotations
+from specc.backends.specialize import specialize
 from specc.backends.writer import LINE_LENGTH, format_source, literal
 from specc.ir.graph import Program, Value
 
@@ -56,6 +57,8 @@ class SourceFile:
     wanted: set[str] = field(default_factory=set)
     # Names that the prelude uses for emitted things: Model -> the class of this network.
     prelude_names: dict[str, str] = field(default_factory=dict)
+    # Sections whose functions lose the options that this file does not use.
+    specialized: tuple[str, ...] = ()
 
     def add(self, section: str, text: str) -> None:
         """Appends emitted source to a section; what it refers to in the prelude comes along."""
@@ -69,7 +72,7 @@ class SourceFile:
     def text(self, header: str, constants: str) -> str:
         """The whole file, formatted."""
         sections: dict[str, list[str]] = {name: [] for name in SECTIONS}
-        for definition in self.prelude.collect(sorted(self.wanted), self.features):
+        for definition in self._definitions():
             text = definition.text
             for name, actual in self.prelude_names.items():
                 text = re.sub(rf"\b{name}\b", actual, text)
@@ -90,6 +93,34 @@ class SourceFile:
         return format_source(
             "\n\n".join([header, import_lines(self.prelude, body, self.imports), body])
         )
+
+    def _definitions(self) -> list[Definition]:
+        """What the file copies from the prelude."""
+        found = self.prelude.collect(sorted(self.wanted), self.features)
+        if not self.specialized:
+            return found
+        own = [each for each in found if each.section in self.specialized]
+        rest = [each for each in found if each.section not in self.specialized]
+        emitted = [text for pieces in self.pieces.values() for text in pieces]
+        texts, callers = specialize(
+            {each.name: each.text for each in own}, [*emitted, *(each.text for each in rest)]
+        )
+        written = iter(callers)
+        self.pieces = {name: [next(written) for _ in each] for name, each in self.pieces.items()}
+        rest = [replace(each, text=text) for each, text in zip(rest, written, strict=True)]
+        used = _reached({name: names_in(text) for name, text in texts.items()}, callers)
+        kept = [replace(each, text=texts[each.name]) for each in own if each.name in used]
+        return sorted([*kept, *rest], key=lambda each: each.order)
+
+
+def _reached(uses: Mapping[str, set[str]], callers: Iterable[str]) -> set[str]:
+    """The functions, by name with the names that they use, that the callers need."""
+    found: set[str] = set()
+    waiting = set().union(*map(names_in, callers)) & uses.keys()
+    while waiting:
+        found |= waiting
+        waiting = set().union(*(uses[name] for name in waiting)) & uses.keys() - found
+    return found
 
 
 def header(program: Program, backend: str, title: str) -> str:

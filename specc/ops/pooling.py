@@ -72,9 +72,14 @@ class Pool(Op):
     def flops(self, node: Node) -> Dim:
         return product(node.outputs[0].type.shape) * product(node["pool_size"])
 
-    def _literals(self, node: Node) -> tuple[Any, ...]:
-        literals = (node["pool_size"], node["strides"], node_pads(node, node["pool_size"]))
-        return literals if self.rank == 2 else tuple(each[0] for each in literals)
+    def _numpy(self, node: Node) -> str:
+        """The window of a kernel's call, and what differs from its defaults."""
+        size, strides, pads = (
+            each if self.rank == 2 else each[0]
+            for each in (node["pool_size"], node["strides"], node_pads(node, node["pool_size"]))
+        )
+        none = ((0, 0), (0, 0)) if self.rank == 2 else (0, 0)
+        return repr(size) + listed(strides=(strides, size), padding=(pads, none))
 
     def _window(self, node: Node) -> tuple[Any, Any]:
         """Size and step the way people write them."""
@@ -92,8 +97,7 @@ class MaxPool(Pool):
     """Base of the maximum pools. Padding never wins; the first of equals takes the gradient."""
 
     def numpy(self, node: Node) -> Form:
-        literals = ", ".join(map(repr, self._literals(node)))
-        return Form(f"{self.kind}({{input}}, {literals})")
+        return Form(f"{self.kind}({{input}}, {self._numpy(node)})")
 
     def torch(self, node: Node) -> Form:
         window, strides = self._window(node)
@@ -119,10 +123,8 @@ class MaxPool(Pool):
         (x,), (y,) = node.inputs, node.outputs
         dy = g.of(y)
         assert x is not None and dy is not None
-        literals = self._literals(node)
-        g.add(
-            x, g.call(f"{self.kind}_gradient", (x, y, dy, *literals), (x.type,), f"d_{x.name}")[0]
-        )
+        template = f"{self.kind}_gradient({{0}}, {{1}}, {{2}}, {self._numpy(node)})"
+        g.add(x, g.expression(template, (x, y, dy), x.type, f"d_{x.name}"))
 
 
 class MaxPool2d(MaxPool):
@@ -178,9 +180,11 @@ class AveragePool(Pool):
         padded = any(map(any, node_pads(node, node["pool_size"])))
         return bool(node["count_include_pad"]) or not padded
 
+    def _counted(self, node: Node) -> str:
+        return "" if self._whole(node) else ", count_include_pad=False"
+
     def numpy(self, node: Node) -> Form:
-        literals = ", ".join(map(repr, self._literals(node)))
-        return Form(f"{self.kind}({{input}}, {literals}, {node['count_include_pad']})")
+        return Form(f"{self.kind}({{input}}, {self._numpy(node)}{self._counted(node)})")
 
     def torch(self, node: Node) -> Form:
         function = f"avg_pool{self.rank}d"
@@ -212,8 +216,8 @@ class AveragePool(Pool):
         (x,), (y,) = node.inputs, node.outputs
         dy = g.of(y)
         assert x is not None and dy is not None
-        literals = ", ".join(map(repr, (*self._literals(node), node["count_include_pad"])))
-        template = f"{self.kind}_gradient({{0}}, {{1}}.shape, {literals})"
+        options = f"{self._numpy(node)}{self._counted(node)}"
+        template = f"{self.kind}_gradient({{0}}, {{1}}.shape, {options})"
         g.add(x, g.expression(template, (dy, x), x.type, f"d_{x.name}"))
 
 

@@ -61,15 +61,15 @@ class BreastCancer:
         self.parameters, self.seed = parameters, seed
 
 
-def forward_backward(model, inputs, targets=None, sample_weights=None, step=0):
-    """Training mode: (loss, raw outputs, {path: gradient}).
+def forward_backward(model, inputs, targets=None, sample_weights=None, step=0, training=True):
+    """(loss, raw outputs, {path: gradient}); without targets raw outputs only.
 
-    Without targets it is inference mode, and the raw outputs are all there is.
+    training=False is inference mode.
     """
     p = model.parameters
     measurements = inputs["measurements"]  # (batch, 30)
     dense = relu(measurements @ p["dense.kernel"] + p["dense.bias"])  # (batch, 16)
-    if targets is None:
+    if not training:
         dropout_1 = dense  # (batch, 16)
     else:
         dropout_1, dropout_mask_1 = dropout(
@@ -86,7 +86,7 @@ def forward_backward(model, inputs, targets=None, sample_weights=None, step=0):
     # Backward: d_x is the gradient of the loss with respect to x
     g = {}
     d_probability_logits = binary_crossentropy_from_logits_gradient(
-        logits, benign.astype(logits.dtype), 0.0, weights=weights
+        logits, benign.astype(logits.dtype), weights=weights
     )  # (batch, 1)
     g["probability.kernel"] = dropout_1.T @ d_probability_logits  # (16, 1)
     g["probability.bias"] = channel_sum(d_probability_logits)  # (1,)
@@ -116,32 +116,32 @@ def feature_mean_gradient(weights, prediction):
     return weights[..., None] / prediction.shape[-1] if prediction.ndim > 1 else weights
 
 
-def binary_crossentropy_from_logits(logits, target, label_smoothing=0.0):
+def binary_crossentropy_from_logits(logits, target):
     """Binary cross-entropy of sigmoid(logits), averaged over the features, without overflow."""
-    target = target * (1 - label_smoothing) + 0.5 * label_smoothing
+    target = target
     log_total = np.maximum(logits, 0) + np.log1p(np.exp(-np.abs(logits)))
     return feature_mean(log_total - logits * target)
 
 
-def binary_crossentropy_from_logits_gradient(logits, target, label_smoothing=0.0, *, weights):
+def binary_crossentropy_from_logits_gradient(logits, target, *, weights):
     """Gradient of sum(weights * binary_crossentropy_from_logits): sigmoid(logits) - target."""
-    target = target * (1 - label_smoothing) + 0.5 * label_smoothing
+    target = target
     probability = 1 / (1 + np.exp(np.minimum(-logits, 80)))
     return (probability - target) * feature_mean_gradient(weights, logits)
 
 
-def value_weights(shape, dtype, sample_weights=None, mask=None):
+def value_weights(shape, dtype, sample_weights=None):
     """What each value of a loss counts in its mean; a sample's weight counts for all its values."""
     weights = np.ones(shape, dtype)
     if sample_weights is not None:
         weights *= np.asarray(sample_weights, dtype).reshape(-1, *[1] * (len(shape) - 1))
-    total = math.prod(shape) if mask is None else int(mask.sum())
+    total = math.prod(shape)
     return weights / total
 
 
-def weighted_mean(values, sample_weights=None, mask=None):
+def weighted_mean(values, sample_weights=None):
     """The mean of a loss's values."""
-    return np.sum(value_weights(values.shape, values.dtype, sample_weights, mask) * values)
+    return np.sum(value_weights(values.shape, values.dtype, sample_weights) * values)
 
 
 def binary_accuracy(prediction, target):
@@ -153,8 +153,7 @@ def total_loss(model, logits, targets, weights=None):
     """The weighted sum of all losses and penalties: a scalar."""
     return (
         weighted_mean(
-            binary_crossentropy_from_logits(logits, targets["benign"].astype(logits.dtype), 0.0),
-            weights,
+            binary_crossentropy_from_logits(logits, targets["benign"].astype(logits.dtype)), weights
         )
         + 0.001 * np.square(model.parameters["dense.kernel"]).sum()
     )
@@ -364,7 +363,8 @@ def predict(model, inputs, batch_size=None):
     """{output: array} in inference mode."""
     x = to_arrays(model, inputs, INPUTS)
     parts = [gather(x, rows) for rows in batches(x, batch_size or 2**62)]
-    found = [to_outputs(forward_backward(model, part)[1]) for part in parts]
+    raws = [forward_backward(model, part, training=False)[1] for part in parts]
+    found = [to_outputs(raw) for raw in raws]
     return {name: np.concatenate([each[name] for each in found]) for name in OUTPUTS}
 
 
@@ -379,25 +379,21 @@ def record(values, names="", images=""):
 
 
 def trace(model, inputs, targets=None, training=False, step=0):
-    """{path: array} of every named value; training mode needs the targets."""
+    """{path: array} of every named value."""
     global RECORD
-    if training and targets is None:
-        raise ValueError("in training mode this file traces with targets")
-    found = {}
-    RECORD = found
+    found = RECORD = dict[str, np.ndarray]()
     try:
-        targets = targets if training else None
-        raw = differentiate(model, inputs, targets, None, step)[1]
+        raw = differentiate(model, inputs, None, None, step, training)[1]
     finally:
         RECORD = None
     return read(found | to_outputs(raw))
 
 
-def differentiate(model, inputs, targets, weights, step):
+def differentiate(model, inputs, targets, weights, step, training=True):
     """forward_backward() on any arrays, running statistics left as they are."""
     x = to_arrays(model, inputs, INPUTS)
     y = None if targets is None else to_arrays(model, targets, TARGETS)
-    return forward_backward(model, x, y, weights, step)
+    return forward_backward(model, x, y, weights, step, training)
 
 
 def loss_and_gradients(model, inputs, targets, sample_weights=None, step=0):
@@ -428,7 +424,7 @@ class Trainer:
 
     def score(self, x, y):
         """(loss, what the model returned) of a batch in inference mode."""
-        raw = forward_backward(self.model, x)[1]
+        raw = forward_backward(self.model, x, training=False)[1]
         return total_loss(self.model, raw, y), raw
 
     def step(self, inputs, targets, sample_weights=None):

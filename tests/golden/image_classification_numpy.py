@@ -41,16 +41,16 @@ def softmax(x, axis):
     return exponentials / exponentials.sum(axis=axis, keepdims=True)
 
 
-def image_windows(x, kernel_size, strides, padding, dilation):
-    """The patches of x (N, H, W, C) under each position of a kernel: a view (N, OH, OW, kh, kw, C).
+def image_windows(x, kernel_size, strides=(1, 1), padding=((0, 0), (0, 0))):
+    """Patches of x (N, H, W, C), one per position of a kernel: a view (N, OH, OW, kh, kw, C).
 
     padding is ((top, bottom), (left, right)), filled with zeros.
     """
     if np.any(padding):
         x = np.pad(x, ((0, 0), *padding, (0, 0)))
-    height, width = ((k - 1) * d + 1 for k, d in zip(kernel_size, dilation, strict=True))
-    windows = np.lib.stride_tricks.sliding_window_view(x, (height, width), axis=(1, 2))
-    windows = windows[:, :: strides[0], :: strides[1], :, :: dilation[0], :: dilation[1]]
+    windows = np.lib.stride_tricks.sliding_window_view(x, kernel_size, axis=(1, 2))
+    if strides != (1, 1):
+        windows = windows[:, :: strides[0], :: strides[1]]
     return windows.transpose(0, 1, 2, 4, 5, 3)
 
 
@@ -60,14 +60,14 @@ def image_blocks(windows):
     return [slice(start, start + images) for start in range(0, len(windows), images)]
 
 
-def conv2d(x, kernel, strides=(1, 1), padding=((0, 0), (0, 0)), dilation=(1, 1)):
+def conv2d(x, kernel, strides=(1, 1), padding=((0, 0), (0, 0))):
     """Convolve x (N, H, W, C) with kernel (kh, kw, C, F) to (N, OH, OW, F).
 
     A matrix product does it: the patches are the rows, the filters the columns. padding is
     ((top, bottom), (left, right)).
     """
     kernel_height, kernel_width, _, filters = kernel.shape
-    windows = image_windows(x, (kernel_height, kernel_width), strides, padding, dilation)
+    windows = image_windows(x, (kernel_height, kernel_width), strides, padding)
     flat_kernel = kernel.reshape(-1, filters)
     y = np.empty((*windows.shape[:3], filters), x.dtype)
     for block in image_blocks(windows):
@@ -76,9 +76,7 @@ def conv2d(x, kernel, strides=(1, 1), padding=((0, 0), (0, 0)), dilation=(1, 1))
     return y
 
 
-def conv2d_input_gradient(
-    dy, kernel, input_shape, strides=(1, 1), padding=((0, 0), (0, 0)), dilation=(1, 1)
-):
+def conv2d_input_gradient(dy, kernel, input_shape, strides=(1, 1), padding=((0, 0), (0, 0))):
     """Gradient of conv2d with respect to its input: dy (N, OH, OW, F) to dx of input_shape.
 
     Each tap (i, j) of the kernel sends dy @ kernel[i, j].T back to the pixels it read.
@@ -90,21 +88,21 @@ def conv2d_input_gradient(
     rows = dy.reshape(-1, filters)
     for i in range(kernel.shape[0]):
         for j in range(kernel.shape[1]):
-            row, column = i * dilation[0], j * dilation[1]
-            target = dx[:, row :: strides[0], column :: strides[1]][:, :out_height, :out_width]
+            target = dx[:, i :: strides[0], j :: strides[1]]
+            target = target[:, :out_height, :out_width]
             target += (rows @ kernel[i, j].T).reshape(target.shape)
-    return dx[:, top : top + height, left : left + width]
+    if np.any(padding):
+        dx = dx[:, top : top + height, left : left + width]
+    return dx
 
 
-def conv2d_kernel_gradient(
-    x, dy, kernel_shape, strides=(1, 1), padding=((0, 0), (0, 0)), dilation=(1, 1)
-):
+def conv2d_kernel_gradient(x, dy, kernel_shape, strides=(1, 1), padding=((0, 0), (0, 0))):
     """Gradient of conv2d with respect to its kernel: x (N, H, W, C), dy (N, OH, OW, F).
 
     The patches' matrix, transposed, times dy.
     """
     kernel_height, kernel_width, channels, filters = kernel_shape
-    windows = image_windows(x, (kernel_height, kernel_width), strides, padding, dilation)
+    windows = image_windows(x, (kernel_height, kernel_width), strides, padding)
     dkernel = np.zeros((kernel_height * kernel_width * channels, filters), dy.dtype)
     for block in image_blocks(windows):
         patches = windows[block].reshape(-1, len(dkernel))
@@ -182,16 +180,11 @@ def batch_norm_inference(x, gamma, beta, mean, variance, axes, epsilon):
     return scale_and_shift(normalized, gamma, beta, shape)
 
 
-def update_statistics(moving_mean, moving_variance, mean, variance, keep, count=0):
+def update_statistics(moving_mean, moving_variance, mean, variance, keep):
     """Moves the running statistics towards those of a batch, in place; ``keep`` of the old stays.
 
-    With a count of values per feature the variance becomes the unbiased one. Raises ValueError
-    where that does not exist.
+    Raises ValueError where that does not exist.
     """
-    if count == 1:
-        raise ValueError("batch normalization needs more than 1 value per feature to train")
-    if count:
-        variance = variance * (count / (count - 1))
     moving_mean *= keep
     moving_mean += (1 - keep) * mean
     moving_variance *= keep
@@ -231,17 +224,17 @@ class ImageClassification:
         self.parameters, self.seed = parameters, seed
 
 
-def forward_backward(model, inputs, targets=None, sample_weights=None, step=0):
-    """Training mode: (loss, raw outputs, {path: gradient}).
+def forward_backward(model, inputs, targets=None, sample_weights=None, step=0, training=True):
+    """(loss, raw outputs, {path: gradient}); without targets raw outputs only.
 
-    Without targets it is inference mode, and the raw outputs are all there is.
+    training=False is inference mode.
     """
     p = model.parameters
     image = inputs["image"]  # (batch, 28, 28, 1)
     stem = conv2d(
         image, p["stem.kernel"], strides=(2, 2), padding=((0, 1), (0, 1))
     )  # (batch, 14, 14, 16)
-    if targets is None:
+    if not training:
         batch_norm_1 = batch_norm_inference(
             stem,
             p["batch_norm.gamma"],
@@ -272,7 +265,7 @@ def forward_backward(model, inputs, targets=None, sample_weights=None, step=0):
     residual_conv1 = conv2d(
         relu_1, p["residual.conv1.kernel"], padding=((1, 1), (1, 1))
     )  # (batch, 14, 14, 16)
-    if targets is None:
+    if not training:
         residual_batch_norm = batch_norm_inference(
             residual_conv1,
             p["residual.batch_norm.gamma"],
@@ -307,7 +300,7 @@ def forward_backward(model, inputs, targets=None, sample_weights=None, step=0):
     residual_conv2 = conv2d(
         residual_relu, p["residual.conv2.kernel"], padding=((1, 1), (1, 1))
     )  # (batch, 14, 14, 16)
-    if targets is None:
+    if not training:
         residual_y = batch_norm_inference(
             residual_conv2,
             p["residual.y.gamma"],
@@ -335,7 +328,7 @@ def forward_backward(model, inputs, targets=None, sample_weights=None, step=0):
             0.99,
         )
     residual_shortcut = conv2d(relu_1, p["residual.shortcut.kernel"])  # (batch, 14, 14, 16)
-    if targets is None:
+    if not training:
         residual_s = batch_norm_inference(
             residual_shortcut,
             p["residual.s.gamma"],
@@ -367,7 +360,7 @@ def forward_backward(model, inputs, targets=None, sample_weights=None, step=0):
     stage_0_conv1 = conv2d(
         residual_z, p["stage.0.conv1.kernel"], strides=(2, 2), padding=((0, 1), (0, 1))
     )  # (batch, 7, 7, 32)
-    if targets is None:
+    if not training:
         stage_0_batch_norm = batch_norm_inference(
             stage_0_conv1,
             p["stage.0.batch_norm.gamma"],
@@ -402,7 +395,7 @@ def forward_backward(model, inputs, targets=None, sample_weights=None, step=0):
     stage_0_conv2 = conv2d(
         stage_0_relu, p["stage.0.conv2.kernel"], padding=((1, 1), (1, 1))
     )  # (batch, 7, 7, 32)
-    if targets is None:
+    if not training:
         stage_0_y = batch_norm_inference(
             stage_0_conv2,
             p["stage.0.y.gamma"],
@@ -432,7 +425,7 @@ def forward_backward(model, inputs, targets=None, sample_weights=None, step=0):
     stage_0_shortcut = conv2d(
         residual_z, p["stage.0.shortcut.kernel"], strides=(2, 2)
     )  # (batch, 7, 7, 32)
-    if targets is None:
+    if not training:
         stage_0_s = batch_norm_inference(
             stage_0_shortcut,
             p["stage.0.s.gamma"],
@@ -464,7 +457,7 @@ def forward_backward(model, inputs, targets=None, sample_weights=None, step=0):
     stage_1_conv1 = conv2d(
         stage_0_z, p["stage.1.conv1.kernel"], strides=(2, 2), padding=((1, 1), (1, 1))
     )  # (batch, 4, 4, 64)
-    if targets is None:
+    if not training:
         stage_1_batch_norm = batch_norm_inference(
             stage_1_conv1,
             p["stage.1.batch_norm.gamma"],
@@ -499,7 +492,7 @@ def forward_backward(model, inputs, targets=None, sample_weights=None, step=0):
     stage_1_conv2 = conv2d(
         stage_1_relu, p["stage.1.conv2.kernel"], padding=((1, 1), (1, 1))
     )  # (batch, 4, 4, 64)
-    if targets is None:
+    if not training:
         stage_1_y = batch_norm_inference(
             stage_1_conv2,
             p["stage.1.y.gamma"],
@@ -529,7 +522,7 @@ def forward_backward(model, inputs, targets=None, sample_weights=None, step=0):
     stage_1_shortcut = conv2d(
         stage_0_z, p["stage.1.shortcut.kernel"], strides=(2, 2)
     )  # (batch, 4, 4, 64)
-    if targets is None:
+    if not training:
         stage_1_s = batch_norm_inference(
             stage_1_shortcut,
             p["stage.1.s.gamma"],
@@ -559,7 +552,7 @@ def forward_backward(model, inputs, targets=None, sample_weights=None, step=0):
     stage_1_add = stage_1_y + stage_1_s  # (batch, 4, 4, 64)
     stage_1_z = relu(stage_1_add)  # (batch, 4, 4, 64)
     global_average_pool2d = stage_1_z.mean(axis=(1, 2))  # (batch, 64)
-    if targets is None:
+    if not training:
         dropout_1 = global_average_pool2d  # (batch, 64)
     else:
         dropout_1, dropout_mask_1 = dropout(
@@ -584,7 +577,7 @@ def forward_backward(model, inputs, targets=None, sample_weights=None, step=0):
     # Backward: d_x is the gradient of the loss with respect to x
     g = {}
     d_probabilities_logits = sparse_categorical_crossentropy_from_logits_gradient(
-        logits, label, 0.0, weights=weights
+        logits, label, weights=weights
     )  # (batch, 10)
     g["probabilities.kernel"] = dropout_1.T @ d_probabilities_logits  # (64, 10)
     g["probabilities.bias"] = channel_sum(d_probabilities_logits)  # (10,)
@@ -762,44 +755,42 @@ def to_outputs(logits):
 
 
 # Losses and metrics -----------------------------------------------------------------------------
-def sparse_categorical_crossentropy_from_logits(logits, labels, label_smoothing=0.0):
-    """-log of the labelled class's softmax: logits (..., classes), labels (...) from 0.
+def check_labels(labels, classes):
+    """Raises ValueError for a label that is none of the classes 0, 1, ..."""
+    if labels.size and not 0 <= labels.min() <= labels.max() < classes:
+        raise ValueError(f"labels go from {labels.min()} to {labels.max()}, not 0 to {classes - 1}")
 
-    Label smoothing gives that share of the target evenly to all classes.
-    """
+
+def sparse_categorical_crossentropy_from_logits(logits, labels):
+    """-log of the labelled class's softmax: logits (..., classes), labels (...) from 0."""
+    check_labels(labels, logits.shape[-1])
     shifted = logits - logits.max(axis=-1, keepdims=True)
     log_total = np.log(np.exp(shifted).sum(axis=-1))
     chosen = np.take_along_axis(shifted, labels[..., None], axis=-1)[..., 0]
-    if label_smoothing:
-        chosen = (1 - label_smoothing) * chosen + label_smoothing * shifted.mean(axis=-1)
     return log_total - chosen
 
 
-def sparse_categorical_crossentropy_from_logits_gradient(
-    logits, labels, label_smoothing=0.0, *, weights
-):
+def sparse_categorical_crossentropy_from_logits_gradient(logits, labels, *, weights):
     """Gradient of sum(weights * sparse_categorical_crossentropy_from_logits)."""
     gradient = np.exp(logits - logits.max(axis=-1, keepdims=True))
     gradient /= gradient.sum(axis=-1, keepdims=True)
-    if label_smoothing:
-        gradient -= label_smoothing / logits.shape[-1]
     chosen = np.take_along_axis(gradient, labels[..., None], axis=-1)
-    np.put_along_axis(gradient, labels[..., None], chosen - (1 - label_smoothing), axis=-1)
+    np.put_along_axis(gradient, labels[..., None], chosen - 1.0, axis=-1)
     return weights[..., None] * gradient
 
 
-def value_weights(shape, dtype, sample_weights=None, mask=None):
+def value_weights(shape, dtype, sample_weights=None):
     """What each value of a loss counts in its mean; a sample's weight counts for all its values."""
     weights = np.ones(shape, dtype)
     if sample_weights is not None:
         weights *= np.asarray(sample_weights, dtype).reshape(-1, *[1] * (len(shape) - 1))
-    total = math.prod(shape) if mask is None else int(mask.sum())
+    total = math.prod(shape)
     return weights / total
 
 
-def weighted_mean(values, sample_weights=None, mask=None):
+def weighted_mean(values, sample_weights=None):
     """The mean of a loss's values."""
-    return np.sum(value_weights(values.shape, values.dtype, sample_weights, mask) * values)
+    return np.sum(value_weights(values.shape, values.dtype, sample_weights) * values)
 
 
 def sparse_categorical_accuracy(prediction, target):
@@ -810,7 +801,7 @@ def sparse_categorical_accuracy(prediction, target):
 def total_loss(model, logits, targets, weights=None):
     """The weighted sum of all losses and penalties: a scalar."""
     return weighted_mean(
-        sparse_categorical_crossentropy_from_logits(logits, targets["label"], 0.0), weights
+        sparse_categorical_crossentropy_from_logits(logits, targets["label"]), weights
     )
 
 
@@ -1076,7 +1067,8 @@ def predict(model, inputs, batch_size=None):
     """{output: array} in inference mode."""
     x = to_arrays(model, inputs, INPUTS)
     parts = [gather(x, rows) for rows in batches(x, batch_size or 2**62)]
-    found = [to_outputs(forward_backward(model, part)[1]) for part in parts]
+    raws = [forward_backward(model, part, training=False)[1] for part in parts]
+    found = [to_outputs(raw) for raw in raws]
     return {name: np.concatenate([each[name] for each in found]) for name in OUTPUTS}
 
 
@@ -1091,26 +1083,22 @@ def record(values, names="", images=""):
 
 
 def trace(model, inputs, targets=None, training=False, step=0):
-    """{path: array} of every named value; training mode needs the targets."""
+    """{path: array} of every named value."""
     global RECORD
-    if training and targets is None:
-        raise ValueError("in training mode this file traces with targets")
-    found = {}
-    RECORD = found
+    found = RECORD = dict[str, np.ndarray]()
     try:
-        targets = targets if training else None
-        raw = differentiate(model, inputs, targets, None, step)[1]
+        raw = differentiate(model, inputs, None, None, step, training)[1]
     finally:
         RECORD = None
     return read(found | to_outputs(raw))
 
 
-def differentiate(model, inputs, targets, weights, step):
+def differentiate(model, inputs, targets, weights, step, training=True):
     """forward_backward() on any arrays, running statistics left as they are."""
     kept = {path: model.parameters[path].copy() for path in model.frozen}
     x = to_arrays(model, inputs, INPUTS)
     y = None if targets is None else to_arrays(model, targets, TARGETS)
-    found = forward_backward(model, x, y, weights, step)
+    found = forward_backward(model, x, y, weights, step, training)
     model.parameters.update(kept)
     return found
 
@@ -1143,7 +1131,7 @@ class Trainer:
 
     def score(self, x, y):
         """(loss, what the model returned) of a batch in inference mode."""
-        raw = forward_backward(self.model, x)[1]
+        raw = forward_backward(self.model, x, training=False)[1]
         return total_loss(self.model, raw, y), raw
 
     def step(self, inputs, targets, sample_weights=None):

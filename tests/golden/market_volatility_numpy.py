@@ -57,18 +57,18 @@ def channel_sum(x):
     return np.ones(len(x), x.dtype) @ x
 
 
-def time_major(x, reverse):
+def time_major(x):
     """x (N, T, ...) as (T, N, ...), the steps in the order in which they are processed."""
     steps = x.swapaxes(0, 1)
-    return (steps[::-1] if reverse else steps).copy()
+    return steps.copy()
 
 
-def batch_major(steps, reverse):
+def batch_major(steps):
     """The inverse of time_major: steps (T, N, ...) as (N, T, ...)."""
-    return (steps[::-1] if reverse else steps).swapaxes(0, 1).copy()
+    return steps.swapaxes(0, 1).copy()
 
 
-def project_steps(steps, kernel, bias):
+def project_steps(steps, kernel, bias=None):
     """steps (T, N, D) @ kernel (D, K) + bias (K,), if any, in one product: (T, N, K)."""
     product = steps.reshape(-1, len(kernel)) @ kernel
     if bias is not None:
@@ -82,20 +82,11 @@ def step_kernel_gradient(steps, d_product):
     return rows.T @ d_product.reshape(len(rows), -1)
 
 
-def state_history(length, initial, like):
-    """Room for a state before and after each of `length` steps, (length + 1, N, H) as `like`.
-
-    The first is the initial state (N, H), or 0.
-    """
-    values = np.zeros((length + 1, *like.shape), like.dtype)
-    if initial is not None:
-        values[0] = initial
-    return values
-
-
-def after_first_valid(hidden, valid):
-    """hidden (T, N, H), but 0 before the first valid step (T, N, 1): also its own gradient."""
-    return hidden if valid is None else hidden * np.logical_or.accumulate(valid, axis=0)
+def state_history(length, like):
+    """Room for a state before and after each of `length` steps, (length + 1, N, H) as `like`."""
+    states = np.empty((length + 1, *like.shape), like.dtype)
+    states[0] = 0
+    return states
 
 
 def logistic(x):
@@ -103,20 +94,19 @@ def logistic(x):
     return 0.5 * np.tanh(0.5 * x) + 0.5
 
 
-def gru(x, kernel, recurrent_kernel, bias=None, h0=None, mask=None, reverse=False):
+def gru(x, kernel, recurrent_kernel, bias=None):
     """Gated recurrent unit over x (N, T, D): outputs (N, T, H), last h (N, H), saved.
 
-    kernel (D, 3H), recurrent_kernel (H, 3H) and bias (2, 3H), for the input and for the state,
-    hold the update, reset and candidate gates in this order. The reset gate acts after the
-    recurrent product. mask is (N, T) or None. saved is what gru_gradient reads.
+    kernel (D, 3H), recurrent_kernel (H, 3H) and bias (2, 3H), for the input and for the state, hold
+    the update, reset and candidate gates in this order. The reset gate acts after the recurrent
+    product. saved is what gru_gradient reads.
     """
-    steps = time_major(x, reverse)
-    valid = None if mask is None else time_major(mask[..., None], reverse)
+    steps = time_major(x)
     length, batch, _ = steps.shape
     units = len(recurrent_kernel)
     gates = project_steps(steps, kernel, None if bias is None else bias[0])
     recalled = np.empty((length, batch, units), x.dtype)
-    hidden = state_history(length, h0, recalled[0])
+    hidden = state_history(length, recalled[0])
     for t in range(length):
         recurrent = hidden[t] @ recurrent_kernel
         if bias is not None:
@@ -127,33 +117,27 @@ def gru(x, kernel, recurrent_kernel, bias=None, h0=None, mask=None, reverse=Fals
         update, reset, candidate = gate.reshape(batch, 3, units).swapaxes(0, 1)
         candidate[:] = np.tanh(candidate + reset * recalled[t])
         hidden[t + 1] = update * hidden[t] + (1 - update) * candidate
-        if valid is not None:
-            hidden[t + 1] = np.where(valid[t], hidden[t + 1], hidden[t])
-    outputs = batch_major(after_first_valid(hidden[1:], valid), reverse)
+    outputs = hidden[1:]
+    outputs = batch_major(outputs)
     return outputs, hidden[-1].copy(), (steps, gates, hidden, recalled)
 
 
-def gru_gradient(d_outputs, d_h, saved, kernel, recurrent_kernel, mask, reverse=False):
+def gru_gradient(d_outputs, d_h, saved, kernel, recurrent_kernel):
     """Gradients of gru: dx, dkernel, drecurrent_kernel, dbias (2, 3H), dh0.
 
     d_outputs (N, T, H) and d_h (N, H) belong to the results of gru; None is 0.
     """
     steps, gates, hidden, recalled = saved
     length, batch, units = recalled.shape
-    valid = None if mask is None else time_major(mask[..., None], reverse)
     update, reset, candidate = np.moveaxis(gates.reshape(length, batch, 3, units), 2, 0)
     # How the gates' inputs act on h, and how the recurrent product acts on the candidate.
     candidate_slope = (1 - update) * (1 - candidate * candidate)
     reset_slope = candidate_slope * recalled * reset * (1 - reset)
     update_slope = (hidden[:-1] - candidate) * update * (1 - update)
     slopes = np.stack([update_slope, reset_slope, candidate_slope * reset], axis=2)
-    if valid is not None:
-        slopes *= valid[:, :, None]
-        candidate_slope *= valid
-        update = np.where(valid, update, 1)
     d_hidden = np.zeros_like(hidden[0]) if d_h is None else d_h
     if d_outputs is not None:
-        d_outputs = after_first_valid(time_major(d_outputs, reverse), valid)
+        d_outputs = time_major(d_outputs)
     d_recurrent = np.empty_like(slopes)
     d_candidate = np.empty_like(recalled)
     to_hidden = recurrent_kernel.T.copy()
@@ -168,7 +152,7 @@ def gru_gradient(d_outputs, d_h, saved, kernel, recurrent_kernel, mask, reverse=
     d_inputs[:, :, 2] = d_candidate
     d_inputs = d_inputs.reshape(length, batch, 3 * units)
     d_recurrent = d_recurrent.reshape(length, batch, 3 * units)
-    dx = batch_major(project_steps(d_inputs, kernel.T, None), reverse)
+    dx = batch_major(project_steps(d_inputs, kernel.T))
     dkernel = step_kernel_gradient(steps, d_inputs)
     drecurrent_kernel = step_kernel_gradient(hidden[:-1], d_recurrent)
     dbias = np.stack([d.sum(axis=1).sum(axis=0) for d in (d_inputs, d_recurrent)])
@@ -185,10 +169,10 @@ class MarketVolatility:
         self.parameters, self.seed = parameters, seed
 
 
-def forward_backward(model, inputs, targets=None, sample_weights=None, step=0):
-    """Training mode: (loss, raw outputs, {path: gradient}).
+def forward_backward(model, inputs, targets=None, sample_weights=None, step=0, training=True):
+    """(loss, raw outputs, {path: gradient}); without targets raw outputs only.
 
-    Without targets it is inference mode, and the raw outputs are all there is.
+    training=False is inference mode.
     """
     p = model.parameters
     returns = inputs["returns"]  # (batch, 20, 1)
@@ -212,7 +196,7 @@ def forward_backward(model, inputs, targets=None, sample_weights=None, step=0):
     g["forecast.bias"] = channel_sum(d_forecast_preactivation)  # (1,)
     d_gru = d_forecast_preactivation @ p["forecast.kernel"].T  # (batch, 16)
     _, g["gru.kernel"], g["gru.recurrent_kernel"], g["gru.bias"], _ = gru_gradient(
-        None, d_gru, gru_saved, p["gru.kernel"], p["gru.recurrent_kernel"], None
+        None, d_gru, gru_saved, p["gru.kernel"], p["gru.recurrent_kernel"]
     )
     return loss, forecast, {path: g[path] for path in p if path in g}
 
@@ -243,18 +227,18 @@ def mean_absolute_error_gradient(prediction, target, *, weights):
     return np.sign(prediction - target) * feature_mean_gradient(weights, prediction)
 
 
-def value_weights(shape, dtype, sample_weights=None, mask=None):
+def value_weights(shape, dtype, sample_weights=None):
     """What each value of a loss counts in its mean; a sample's weight counts for all its values."""
     weights = np.ones(shape, dtype)
     if sample_weights is not None:
         weights *= np.asarray(sample_weights, dtype).reshape(-1, *[1] * (len(shape) - 1))
-    total = math.prod(shape) if mask is None else int(mask.sum())
+    total = math.prod(shape)
     return weights / total
 
 
-def weighted_mean(values, sample_weights=None, mask=None):
+def weighted_mean(values, sample_weights=None):
     """The mean of a loss's values."""
-    return np.sum(value_weights(values.shape, values.dtype, sample_weights, mask) * values)
+    return np.sum(value_weights(values.shape, values.dtype, sample_weights) * values)
 
 
 def absolute_error(prediction, target):
@@ -457,7 +441,8 @@ def predict(model, inputs, batch_size=None):
     """{output: array} in inference mode."""
     x = to_arrays(model, inputs, INPUTS)
     parts = [gather(x, rows) for rows in batches(x, batch_size or 2**62)]
-    found = [to_outputs(forward_backward(model, part)[1]) for part in parts]
+    raws = [forward_backward(model, part, training=False)[1] for part in parts]
+    found = [to_outputs(raw) for raw in raws]
     return {name: np.concatenate([each[name] for each in found]) for name in OUTPUTS}
 
 
@@ -472,25 +457,21 @@ def record(values, names="", images=""):
 
 
 def trace(model, inputs, targets=None, training=False, step=0):
-    """{path: array} of every named value; training mode needs the targets."""
+    """{path: array} of every named value."""
     global RECORD
-    if training and targets is None:
-        raise ValueError("in training mode this file traces with targets")
-    found = {}
-    RECORD = found
+    found = RECORD = dict[str, np.ndarray]()
     try:
-        targets = targets if training else None
-        raw = differentiate(model, inputs, targets, None, step)[1]
+        raw = differentiate(model, inputs, None, None, step, training)[1]
     finally:
         RECORD = None
     return read(found | to_outputs(raw))
 
 
-def differentiate(model, inputs, targets, weights, step):
+def differentiate(model, inputs, targets, weights, step, training=True):
     """forward_backward() on any arrays, running statistics left as they are."""
     x = to_arrays(model, inputs, INPUTS)
     y = None if targets is None else to_arrays(model, targets, TARGETS)
-    return forward_backward(model, x, y, weights, step)
+    return forward_backward(model, x, y, weights, step, training)
 
 
 def loss_and_gradients(model, inputs, targets, sample_weights=None, step=0):
@@ -521,7 +502,7 @@ class Trainer:
 
     def score(self, x, y):
         """(loss, what the model returned) of a batch in inference mode."""
-        raw = forward_backward(self.model, x)[1]
+        raw = forward_backward(self.model, x, training=False)[1]
         return total_loss(self.model, raw, y), raw
 
     def step(self, inputs, targets, sample_weights=None):

@@ -40,16 +40,9 @@ def softmax(x, axis):
     return exponentials / exponentials.sum(axis=axis, keepdims=True)
 
 
-def image_windows(x, kernel_size, strides, padding, dilation):
-    """The patches of x (N, H, W, C) under each position of a kernel: a view (N, OH, OW, kh, kw, C).
-
-    padding is ((top, bottom), (left, right)), filled with zeros.
-    """
-    if np.any(padding):
-        x = np.pad(x, ((0, 0), *padding, (0, 0)))
-    height, width = ((k - 1) * d + 1 for k, d in zip(kernel_size, dilation, strict=True))
-    windows = np.lib.stride_tricks.sliding_window_view(x, (height, width), axis=(1, 2))
-    windows = windows[:, :: strides[0], :: strides[1], :, :: dilation[0], :: dilation[1]]
+def image_windows(x, kernel_size):
+    """Patches of x (N, H, W, C), one per position of a kernel: a view (N, OH, OW, kh, kw, C)."""
+    windows = np.lib.stride_tricks.sliding_window_view(x, kernel_size, axis=(1, 2))
     return windows.transpose(0, 1, 2, 4, 5, 3)
 
 
@@ -59,14 +52,13 @@ def image_blocks(windows):
     return [slice(start, start + images) for start in range(0, len(windows), images)]
 
 
-def conv2d(x, kernel, strides=(1, 1), padding=((0, 0), (0, 0)), dilation=(1, 1)):
+def conv2d(x, kernel):
     """Convolve x (N, H, W, C) with kernel (kh, kw, C, F) to (N, OH, OW, F).
 
-    A matrix product does it: the patches are the rows, the filters the columns. padding is
-    ((top, bottom), (left, right)).
+    A matrix product does it: the patches are the rows, the filters the columns.
     """
     kernel_height, kernel_width, _, filters = kernel.shape
-    windows = image_windows(x, (kernel_height, kernel_width), strides, padding, dilation)
+    windows = image_windows(x, (kernel_height, kernel_width))
     flat_kernel = kernel.reshape(-1, filters)
     y = np.empty((*windows.shape[:3], filters), x.dtype)
     for block in image_blocks(windows):
@@ -75,35 +67,30 @@ def conv2d(x, kernel, strides=(1, 1), padding=((0, 0), (0, 0)), dilation=(1, 1))
     return y
 
 
-def conv2d_input_gradient(
-    dy, kernel, input_shape, strides=(1, 1), padding=((0, 0), (0, 0)), dilation=(1, 1)
-):
+def conv2d_input_gradient(dy, kernel, input_shape):
     """Gradient of conv2d with respect to its input: dy (N, OH, OW, F) to dx of input_shape.
 
     Each tap (i, j) of the kernel sends dy @ kernel[i, j].T back to the pixels it read.
     """
     batch, height, width, channels = input_shape
-    (top, bottom), (left, right) = padding
     _, out_height, out_width, filters = dy.shape
-    dx = np.zeros((batch, top + height + bottom, left + width + right, channels), dy.dtype)
+    dx = np.zeros((batch, height, width, channels), dy.dtype)
     rows = dy.reshape(-1, filters)
     for i in range(kernel.shape[0]):
         for j in range(kernel.shape[1]):
-            row, column = i * dilation[0], j * dilation[1]
-            target = dx[:, row :: strides[0], column :: strides[1]][:, :out_height, :out_width]
+            target = dx[:, i:, j:]
+            target = target[:, :out_height, :out_width]
             target += (rows @ kernel[i, j].T).reshape(target.shape)
-    return dx[:, top : top + height, left : left + width]
+    return dx
 
 
-def conv2d_kernel_gradient(
-    x, dy, kernel_shape, strides=(1, 1), padding=((0, 0), (0, 0)), dilation=(1, 1)
-):
+def conv2d_kernel_gradient(x, dy, kernel_shape):
     """Gradient of conv2d with respect to its kernel: x (N, H, W, C), dy (N, OH, OW, F).
 
     The patches' matrix, transposed, times dy.
     """
     kernel_height, kernel_width, channels, filters = kernel_shape
-    windows = image_windows(x, (kernel_height, kernel_width), strides, padding, dilation)
+    windows = image_windows(x, (kernel_height, kernel_width))
     dkernel = np.zeros((kernel_height * kernel_width * channels, filters), dy.dtype)
     for block in image_blocks(windows):
         patches = windows[block].reshape(-1, len(dkernel))
@@ -132,40 +119,34 @@ def pooled_size(size, pool_size, strides, padding):
     return height, width
 
 
-def max_pool2d(x, pool_size, strides, padding):
-    """Largest value of each window of x (N, H, W, C), as (N, OH, OW, C).
-
-    padding is ((top, bottom), (left, right)) and counts as minus infinity.
-    """
-    height, width = pooled_size((x.shape[1], x.shape[2]), pool_size, strides, padding)
-    if np.any(padding):
-        x = np.pad(x, ((0, 0), *padding, (0, 0)), constant_values=-np.inf)
+def max_pool2d(x, pool_size):
+    """Largest value of each window of x (N, H, W, C), as (N, OH, OW, C)."""
+    step = pool_size
+    height, width = pooled_size((x.shape[1], x.shape[2]), pool_size, step, ((0, 0), (0, 0)))
     y = np.full((x.shape[0], height, width, x.shape[3]), -np.inf, x.dtype)
     for i in range(pool_size[0]):
         for j in range(pool_size[1]):
-            np.maximum(y, x[:, i :: strides[0], j :: strides[1]][:, :height, :width], out=y)
+            np.maximum(y, x[:, i :: step[0], j :: step[1]][:, :height, :width], out=y)
     return y
 
 
-def max_pool2d_gradient(x, y, dy, pool_size, strides, padding):
+def max_pool2d_gradient(x, y, dy, pool_size):
     """Gradient of max_pool2d with respect to x, where y is its result and dy is like y.
 
     Where several elements of a window are the largest, the first in row-major order gets it all.
     """
-    (top, _), (left, _) = padding
+    step = pool_size
     _, height, width, _ = x.shape
     _, out_height, out_width, _ = y.shape
-    if np.any(padding):
-        x = np.pad(x, ((0, 0), *padding, (0, 0)), constant_values=-np.inf)
     dx = np.zeros_like(x)
     unclaimed = np.ones(y.shape, bool)
     for i in range(pool_size[0]):
         for j in range(pool_size[1]):
-            window = (slice(None), slice(i, None, strides[0]), slice(j, None, strides[1]))
-            largest = (x[window][:, :out_height, :out_width] == y) & unclaimed
+            window = np.s_[:, i :: step[0], j :: step[1]], np.s_[:, :out_height, :out_width]
+            largest = (x[window[0]][window[1]] == y) & unclaimed
             unclaimed &= ~largest
-            dx[window][:, :out_height, :out_width] += largest * dy
-    return dx[:, top : top + height, left : left + width]
+            dx[window[0]][window[1]] += largest * dy
+    return dx
 
 
 # Model ------------------------------------------------------------------------------------------
@@ -178,17 +159,17 @@ class MnistCnn:
         self.parameters, self.seed = parameters, seed
 
 
-def forward_backward(model, inputs, targets=None, sample_weights=None, step=0):
-    """Training mode: (loss, raw outputs, {path: gradient}).
+def forward_backward(model, inputs, targets=None, sample_weights=None, step=0, training=True):
+    """(loss, raw outputs, {path: gradient}); without targets raw outputs only.
 
-    Without targets it is inference mode, and the raw outputs are all there is.
+    training=False is inference mode.
     """
     p = model.parameters
     image = inputs["image"]  # (batch, 28, 28, 1)
     conv1 = relu(conv2d(image, p["conv1.kernel"]) + p["conv1.bias"])  # (batch, 26, 26, 32)
-    max_pool2d_1 = max_pool2d(conv1, (2, 2), (2, 2), ((0, 0), (0, 0)))  # (batch, 13, 13, 32)
+    max_pool2d_1 = max_pool2d(conv1, (2, 2))  # (batch, 13, 13, 32)
     conv2 = relu(conv2d(max_pool2d_1, p["conv2.kernel"]) + p["conv2.bias"])  # (batch, 11, 11, 64)
-    max_pool2d_2 = max_pool2d(conv2, (2, 2), (2, 2), ((0, 0), (0, 0)))  # (batch, 5, 5, 64)
+    max_pool2d_2 = max_pool2d(conv2, (2, 2))  # (batch, 5, 5, 64)
     conv3 = relu(conv2d(max_pool2d_2, p["conv3.kernel"]) + p["conv3.bias"])  # (batch, 3, 3, 64)
     flatten = conv3.reshape(-1, 576)  # (batch, 576)
     hidden = relu(flatten @ p["hidden.kernel"] + p["hidden.bias"])  # (batch, 64)
@@ -206,7 +187,7 @@ def forward_backward(model, inputs, targets=None, sample_weights=None, step=0):
     # Backward: d_x is the gradient of the loss with respect to x
     g = {}
     d_probabilities_logits = sparse_categorical_crossentropy_from_logits_gradient(
-        logits, label, 0.0, weights=weights
+        logits, label, weights=weights
     )  # (batch, 10)
     g["probabilities.kernel"] = hidden.T @ d_probabilities_logits  # (64, 10)
     g["probabilities.bias"] = channel_sum(d_probabilities_logits)  # (10,)
@@ -225,7 +206,7 @@ def forward_backward(model, inputs, targets=None, sample_weights=None, step=0):
         d_conv3_preactivation, p["conv3.kernel"], max_pool2d_2.shape
     )  # (batch, 5, 5, 64)
     d_conv2 = max_pool2d_gradient(
-        conv2, max_pool2d_2, d_max_pool2d_2, (2, 2), (2, 2), ((0, 0), (0, 0))
+        conv2, max_pool2d_2, d_max_pool2d_2, (2, 2)
     )  # (batch, 11, 11, 64)
     d_conv2_preactivation = relu_gradient(d_conv2, conv2)  # (batch, 11, 11, 64)
     g["conv2.kernel"] = conv2d_kernel_gradient(
@@ -235,9 +216,7 @@ def forward_backward(model, inputs, targets=None, sample_weights=None, step=0):
     d_max_pool2d = conv2d_input_gradient(
         d_conv2_preactivation, p["conv2.kernel"], max_pool2d_1.shape
     )  # (batch, 13, 13, 32)
-    d_conv1 = max_pool2d_gradient(
-        conv1, max_pool2d_1, d_max_pool2d, (2, 2), (2, 2), ((0, 0), (0, 0))
-    )  # (batch, 26, 26, 32)
+    d_conv1 = max_pool2d_gradient(conv1, max_pool2d_1, d_max_pool2d, (2, 2))  # (batch, 26, 26, 32)
     d_conv1_preactivation = relu_gradient(d_conv1, conv1)  # (batch, 26, 26, 32)
     g["conv1.kernel"] = conv2d_kernel_gradient(
         image, d_conv1_preactivation, p["conv1.kernel"].shape
@@ -252,44 +231,42 @@ def to_outputs(logits):
 
 
 # Losses and metrics -----------------------------------------------------------------------------
-def sparse_categorical_crossentropy_from_logits(logits, labels, label_smoothing=0.0):
-    """-log of the labelled class's softmax: logits (..., classes), labels (...) from 0.
+def check_labels(labels, classes):
+    """Raises ValueError for a label that is none of the classes 0, 1, ..."""
+    if labels.size and not 0 <= labels.min() <= labels.max() < classes:
+        raise ValueError(f"labels go from {labels.min()} to {labels.max()}, not 0 to {classes - 1}")
 
-    Label smoothing gives that share of the target evenly to all classes.
-    """
+
+def sparse_categorical_crossentropy_from_logits(logits, labels):
+    """-log of the labelled class's softmax: logits (..., classes), labels (...) from 0."""
+    check_labels(labels, logits.shape[-1])
     shifted = logits - logits.max(axis=-1, keepdims=True)
     log_total = np.log(np.exp(shifted).sum(axis=-1))
     chosen = np.take_along_axis(shifted, labels[..., None], axis=-1)[..., 0]
-    if label_smoothing:
-        chosen = (1 - label_smoothing) * chosen + label_smoothing * shifted.mean(axis=-1)
     return log_total - chosen
 
 
-def sparse_categorical_crossentropy_from_logits_gradient(
-    logits, labels, label_smoothing=0.0, *, weights
-):
+def sparse_categorical_crossentropy_from_logits_gradient(logits, labels, *, weights):
     """Gradient of sum(weights * sparse_categorical_crossentropy_from_logits)."""
     gradient = np.exp(logits - logits.max(axis=-1, keepdims=True))
     gradient /= gradient.sum(axis=-1, keepdims=True)
-    if label_smoothing:
-        gradient -= label_smoothing / logits.shape[-1]
     chosen = np.take_along_axis(gradient, labels[..., None], axis=-1)
-    np.put_along_axis(gradient, labels[..., None], chosen - (1 - label_smoothing), axis=-1)
+    np.put_along_axis(gradient, labels[..., None], chosen - 1.0, axis=-1)
     return weights[..., None] * gradient
 
 
-def value_weights(shape, dtype, sample_weights=None, mask=None):
+def value_weights(shape, dtype, sample_weights=None):
     """What each value of a loss counts in its mean; a sample's weight counts for all its values."""
     weights = np.ones(shape, dtype)
     if sample_weights is not None:
         weights *= np.asarray(sample_weights, dtype).reshape(-1, *[1] * (len(shape) - 1))
-    total = math.prod(shape) if mask is None else int(mask.sum())
+    total = math.prod(shape)
     return weights / total
 
 
-def weighted_mean(values, sample_weights=None, mask=None):
+def weighted_mean(values, sample_weights=None):
     """The mean of a loss's values."""
-    return np.sum(value_weights(values.shape, values.dtype, sample_weights, mask) * values)
+    return np.sum(value_weights(values.shape, values.dtype, sample_weights) * values)
 
 
 def sparse_categorical_accuracy(prediction, target):
@@ -300,7 +277,7 @@ def sparse_categorical_accuracy(prediction, target):
 def total_loss(model, logits, targets, weights=None):
     """The weighted sum of all losses and penalties: a scalar."""
     return weighted_mean(
-        sparse_categorical_crossentropy_from_logits(logits, targets["label"], 0.0), weights
+        sparse_categorical_crossentropy_from_logits(logits, targets["label"]), weights
     )
 
 
@@ -463,7 +440,8 @@ def predict(model, inputs, batch_size=None):
     """{output: array} in inference mode."""
     x = to_arrays(model, inputs, INPUTS)
     parts = [gather(x, rows) for rows in batches(x, batch_size or 2**62)]
-    found = [to_outputs(forward_backward(model, part)[1]) for part in parts]
+    raws = [forward_backward(model, part, training=False)[1] for part in parts]
+    found = [to_outputs(raw) for raw in raws]
     return {name: np.concatenate([each[name] for each in found]) for name in OUTPUTS}
 
 
@@ -478,25 +456,21 @@ def record(values, names="", images=""):
 
 
 def trace(model, inputs, targets=None, training=False, step=0):
-    """{path: array} of every named value; training mode needs the targets."""
+    """{path: array} of every named value."""
     global RECORD
-    if training and targets is None:
-        raise ValueError("in training mode this file traces with targets")
-    found = {}
-    RECORD = found
+    found = RECORD = dict[str, np.ndarray]()
     try:
-        targets = targets if training else None
-        raw = differentiate(model, inputs, targets, None, step)[1]
+        raw = differentiate(model, inputs, None, None, step, training)[1]
     finally:
         RECORD = None
     return read(found | to_outputs(raw))
 
 
-def differentiate(model, inputs, targets, weights, step):
+def differentiate(model, inputs, targets, weights, step, training=True):
     """forward_backward() on any arrays, running statistics left as they are."""
     x = to_arrays(model, inputs, INPUTS)
     y = None if targets is None else to_arrays(model, targets, TARGETS)
-    return forward_backward(model, x, y, weights, step)
+    return forward_backward(model, x, y, weights, step, training)
 
 
 def loss_and_gradients(model, inputs, targets, sample_weights=None, step=0):
@@ -527,7 +501,7 @@ class Trainer:
 
     def score(self, x, y):
         """(loss, what the model returned) of a batch in inference mode."""
-        raw = forward_backward(self.model, x)[1]
+        raw = forward_backward(self.model, x, training=False)[1]
         return total_loss(self.model, raw, y), raw
 
     def step(self, inputs, targets, sample_weights=None):

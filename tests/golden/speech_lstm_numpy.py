@@ -48,18 +48,18 @@ def channel_sum(x):
     return np.ones(len(x), x.dtype) @ x
 
 
-def time_major(x, reverse):
+def time_major(x):
     """x (N, T, ...) as (T, N, ...), the steps in the order in which they are processed."""
     steps = x.swapaxes(0, 1)
-    return (steps[::-1] if reverse else steps).copy()
+    return steps.copy()
 
 
-def batch_major(steps, reverse):
+def batch_major(steps):
     """The inverse of time_major: steps (T, N, ...) as (N, T, ...)."""
-    return (steps[::-1] if reverse else steps).swapaxes(0, 1).copy()
+    return steps.swapaxes(0, 1).copy()
 
 
-def project_steps(steps, kernel, bias):
+def project_steps(steps, kernel, bias=None):
     """steps (T, N, D) @ kernel (D, K) + bias (K,), if any, in one product: (T, N, K)."""
     product = steps.reshape(-1, len(kernel)) @ kernel
     if bias is not None:
@@ -73,47 +73,25 @@ def step_kernel_gradient(steps, d_product):
     return rows.T @ d_product.reshape(len(rows), -1)
 
 
-def state_history(length, initial, like):
-    """Room for a state before and after each of `length` steps, (length + 1, N, H) as `like`.
-
-    The first is the initial state (N, H), or 0.
-    """
-    values = np.zeros((length + 1, *like.shape), like.dtype)
-    if initial is not None:
-        values[0] = initial
-    return values
+def state_history(length, like):
+    """Room for a state before and after each of `length` steps, (length + 1, N, H) as `like`."""
+    states = np.empty((length + 1, *like.shape), like.dtype)
+    states[0] = 0
+    return states
 
 
-def after_first_valid(hidden, valid):
-    """hidden (T, N, H), but 0 before the first valid step (T, N, 1): also its own gradient."""
-    return hidden if valid is None else hidden * np.logical_or.accumulate(valid, axis=0)
-
-
-def lstm(
-    x,
-    kernel,
-    recurrent_kernel,
-    bias=None,
-    recurrent_bias=None,
-    h0=None,
-    c0=None,
-    mask=None,
-    reverse=False,
-):
+def lstm(x, kernel, recurrent_kernel, bias=None):
     """Long short-term memory over x (N, T, D): outputs (N, T, H), last h and c (N, H), saved.
 
     kernel (D, 4H), recurrent_kernel (H, 4H) and the biases (4H,) hold the input, forget, cell and
-    output gates in this order. mask is (N, T) or None. saved is what lstm_gradient reads.
+    output gates in this order. saved is what lstm_gradient reads.
     """
-    steps = time_major(x, reverse)
-    valid = None if mask is None else time_major(mask[..., None], reverse)
+    steps = time_major(x)
     length, batch, _ = steps.shape
     units = len(recurrent_kernel)
     gates = project_steps(steps, kernel, bias)
-    if recurrent_bias is not None:
-        gates += recurrent_bias
     squashed = np.empty((length, batch, units), x.dtype)
-    hidden, cell = state_history(length, h0, squashed[0]), state_history(length, c0, squashed[0])
+    hidden, cell = state_history(length, squashed[0]), state_history(length, squashed[0])
     # One tanh serves all gates, since sigmoid(z) = tanh(z / 2) / 2 + 1 / 2.
     scale = np.full(4 * units, 0.5, x.dtype)
     scale[2 * units : 3 * units] = 1
@@ -129,22 +107,18 @@ def lstm(
         cell[t + 1] = keep * cell[t] + into * candidate
         squashed[t] = np.tanh(cell[t + 1])
         hidden[t + 1] = out * squashed[t]
-        if valid is not None:
-            cell[t + 1] = np.where(valid[t], cell[t + 1], cell[t])
-            hidden[t + 1] = np.where(valid[t], hidden[t + 1], hidden[t])
-    outputs = batch_major(after_first_valid(hidden[1:], valid), reverse)
+    outputs = hidden[1:]
+    outputs = batch_major(outputs)
     return outputs, hidden[-1].copy(), cell[-1].copy(), (steps, gates, hidden, cell, squashed)
 
 
-def lstm_gradient(d_outputs, d_h, d_c, saved, kernel, recurrent_kernel, mask, reverse=False):
+def lstm_gradient(d_outputs, d_h, saved, kernel, recurrent_kernel):
     """Gradients of lstm: dx, dkernel, drecurrent_kernel, dbias, dh0, dc0.
 
-    d_outputs (N, T, H), d_h and d_c (N, H) belong to the results of lstm; None is 0. A recurrent
-    bias has the same gradient as the bias.
+    A recurrent bias has the same gradient as the bias.
     """
     steps, gates, hidden, cell, squashed = saved
     length, batch, units = squashed.shape
-    valid = None if mask is None else time_major(mask[..., None], reverse)
     into, keep, candidate, out = np.moveaxis(gates.reshape(length, batch, 4, units), 2, 0)
     # How the gates' inputs act on c (the first three) and on h (the last), and how c acts on h.
     slopes = gates * (1 - gates)
@@ -154,14 +128,10 @@ def lstm_gradient(d_outputs, d_h, d_c, saved, kernel, recurrent_kernel, mask, re
     by_gate[:, :, 2] = into * (1 - candidate * candidate)
     by_gate[:, :, 3] *= squashed
     cell_slope = out * (1 - squashed * squashed)
-    if valid is not None:
-        slopes *= valid
-        cell_slope *= valid
-        keep = np.where(valid, keep, 1)
     d_hidden = np.zeros_like(hidden[0]) if d_h is None else d_h
-    d_cell = np.zeros_like(hidden[0]) if d_c is None else d_c
+    d_cell = np.zeros_like(hidden[0])
     if d_outputs is not None:
-        d_outputs = after_first_valid(time_major(d_outputs, reverse), valid)
+        d_outputs = time_major(d_outputs)
     d_gates = np.empty_like(slopes)
     to_hidden = recurrent_kernel.T.copy()
     for t in reversed(range(length)):
@@ -172,8 +142,8 @@ def lstm_gradient(d_outputs, d_h, d_c, saved, kernel, recurrent_kernel, mask, re
         d_gates[t] *= slopes[t]
         d_cell = d_cell * keep[t]
         d_before = d_gates[t] @ to_hidden
-        d_hidden = d_before if valid is None else d_before + d_hidden * ~valid[t]
-    dx = batch_major(project_steps(d_gates, kernel.T, None), reverse)
+        d_hidden = d_before
+    dx = batch_major(project_steps(d_gates, kernel.T))
     dkernel = step_kernel_gradient(steps, d_gates)
     drecurrent_kernel = step_kernel_gradient(hidden[:-1], d_gates)
     return dx, dkernel, drecurrent_kernel, d_gates.sum(axis=1).sum(axis=0), d_hidden, d_cell
@@ -189,10 +159,10 @@ class SpeechLstm:
         self.parameters, self.seed = parameters, seed
 
 
-def forward_backward(model, inputs, targets=None, sample_weights=None, step=0):
-    """Training mode: (loss, raw outputs, {path: gradient}).
+def forward_backward(model, inputs, targets=None, sample_weights=None, step=0, training=True):
+    """(loss, raw outputs, {path: gradient}); without targets raw outputs only.
 
-    Without targets it is inference mode, and the raw outputs are all there is.
+    training=False is inference mode.
     """
     p = model.parameters
     utterance = inputs["utterance"]  # (batch, 25, 12)
@@ -213,16 +183,16 @@ def forward_backward(model, inputs, targets=None, sample_weights=None, step=0):
     # Backward: d_x is the gradient of the loss with respect to x
     g = {}
     d_probabilities_logits = sparse_categorical_crossentropy_from_logits_gradient(
-        logits, speaker, 0.0, weights=weights
+        logits, speaker, weights=weights
     )  # (batch, 9)
     g["probabilities.kernel"] = lstm2.T @ d_probabilities_logits  # (64, 9)
     g["probabilities.bias"] = channel_sum(d_probabilities_logits)  # (9,)
     d_lstm2 = d_probabilities_logits @ p["probabilities.kernel"].T  # (batch, 64)
     d_lstm1, g["lstm2.kernel"], g["lstm2.recurrent_kernel"], g["lstm2.bias"], _, _ = lstm_gradient(
-        None, d_lstm2, None, lstm2_saved, p["lstm2.kernel"], p["lstm2.recurrent_kernel"], None
+        None, d_lstm2, lstm2_saved, p["lstm2.kernel"], p["lstm2.recurrent_kernel"]
     )  # (batch, 25, 64)
     _, g["lstm1.kernel"], g["lstm1.recurrent_kernel"], g["lstm1.bias"], _, _ = lstm_gradient(
-        d_lstm1, None, None, lstm1_saved, p["lstm1.kernel"], p["lstm1.recurrent_kernel"], None
+        d_lstm1, None, lstm1_saved, p["lstm1.kernel"], p["lstm1.recurrent_kernel"]
     )
     return loss, logits, {path: g[path] for path in p if path in g}
 
@@ -233,44 +203,42 @@ def to_outputs(logits):
 
 
 # Losses and metrics -----------------------------------------------------------------------------
-def sparse_categorical_crossentropy_from_logits(logits, labels, label_smoothing=0.0):
-    """-log of the labelled class's softmax: logits (..., classes), labels (...) from 0.
+def check_labels(labels, classes):
+    """Raises ValueError for a label that is none of the classes 0, 1, ..."""
+    if labels.size and not 0 <= labels.min() <= labels.max() < classes:
+        raise ValueError(f"labels go from {labels.min()} to {labels.max()}, not 0 to {classes - 1}")
 
-    Label smoothing gives that share of the target evenly to all classes.
-    """
+
+def sparse_categorical_crossentropy_from_logits(logits, labels):
+    """-log of the labelled class's softmax: logits (..., classes), labels (...) from 0."""
+    check_labels(labels, logits.shape[-1])
     shifted = logits - logits.max(axis=-1, keepdims=True)
     log_total = np.log(np.exp(shifted).sum(axis=-1))
     chosen = np.take_along_axis(shifted, labels[..., None], axis=-1)[..., 0]
-    if label_smoothing:
-        chosen = (1 - label_smoothing) * chosen + label_smoothing * shifted.mean(axis=-1)
     return log_total - chosen
 
 
-def sparse_categorical_crossentropy_from_logits_gradient(
-    logits, labels, label_smoothing=0.0, *, weights
-):
+def sparse_categorical_crossentropy_from_logits_gradient(logits, labels, *, weights):
     """Gradient of sum(weights * sparse_categorical_crossentropy_from_logits)."""
     gradient = np.exp(logits - logits.max(axis=-1, keepdims=True))
     gradient /= gradient.sum(axis=-1, keepdims=True)
-    if label_smoothing:
-        gradient -= label_smoothing / logits.shape[-1]
     chosen = np.take_along_axis(gradient, labels[..., None], axis=-1)
-    np.put_along_axis(gradient, labels[..., None], chosen - (1 - label_smoothing), axis=-1)
+    np.put_along_axis(gradient, labels[..., None], chosen - 1.0, axis=-1)
     return weights[..., None] * gradient
 
 
-def value_weights(shape, dtype, sample_weights=None, mask=None):
+def value_weights(shape, dtype, sample_weights=None):
     """What each value of a loss counts in its mean; a sample's weight counts for all its values."""
     weights = np.ones(shape, dtype)
     if sample_weights is not None:
         weights *= np.asarray(sample_weights, dtype).reshape(-1, *[1] * (len(shape) - 1))
-    total = math.prod(shape) if mask is None else int(mask.sum())
+    total = math.prod(shape)
     return weights / total
 
 
-def weighted_mean(values, sample_weights=None, mask=None):
+def weighted_mean(values, sample_weights=None):
     """The mean of a loss's values."""
-    return np.sum(value_weights(values.shape, values.dtype, sample_weights, mask) * values)
+    return np.sum(value_weights(values.shape, values.dtype, sample_weights) * values)
 
 
 def sparse_categorical_accuracy(prediction, target):
@@ -281,7 +249,7 @@ def sparse_categorical_accuracy(prediction, target):
 def total_loss(model, logits, targets, weights=None):
     """The weighted sum of all losses and penalties: a scalar."""
     return weighted_mean(
-        sparse_categorical_crossentropy_from_logits(logits, targets["speaker"], 0.0), weights
+        sparse_categorical_crossentropy_from_logits(logits, targets["speaker"]), weights
     )
 
 
@@ -489,7 +457,8 @@ def predict(model, inputs, batch_size=None):
     """{output: array} in inference mode."""
     x = to_arrays(model, inputs, INPUTS)
     parts = [gather(x, rows) for rows in batches(x, batch_size or 2**62)]
-    found = [to_outputs(forward_backward(model, part)[1]) for part in parts]
+    raws = [forward_backward(model, part, training=False)[1] for part in parts]
+    found = [to_outputs(raw) for raw in raws]
     return {name: np.concatenate([each[name] for each in found]) for name in OUTPUTS}
 
 
@@ -504,25 +473,21 @@ def record(values, names="", images=""):
 
 
 def trace(model, inputs, targets=None, training=False, step=0):
-    """{path: array} of every named value; training mode needs the targets."""
+    """{path: array} of every named value."""
     global RECORD
-    if training and targets is None:
-        raise ValueError("in training mode this file traces with targets")
-    found = {}
-    RECORD = found
+    found = RECORD = dict[str, np.ndarray]()
     try:
-        targets = targets if training else None
-        raw = differentiate(model, inputs, targets, None, step)[1]
+        raw = differentiate(model, inputs, None, None, step, training)[1]
     finally:
         RECORD = None
     return read(found | to_outputs(raw))
 
 
-def differentiate(model, inputs, targets, weights, step):
+def differentiate(model, inputs, targets, weights, step, training=True):
     """forward_backward() on any arrays, running statistics left as they are."""
     x = to_arrays(model, inputs, INPUTS)
     y = None if targets is None else to_arrays(model, targets, TARGETS)
-    return forward_backward(model, x, y, weights, step)
+    return forward_backward(model, x, y, weights, step, training)
 
 
 def loss_and_gradients(model, inputs, targets, sample_weights=None, step=0):
@@ -553,7 +518,7 @@ class Trainer:
 
     def score(self, x, y):
         """(loss, what the model returned) of a batch in inference mode."""
-        raw = forward_backward(self.model, x)[1]
+        raw = forward_backward(self.model, x, training=False)[1]
         return total_loss(self.model, raw, y), raw
 
     def step(self, inputs, targets, sample_weights=None):

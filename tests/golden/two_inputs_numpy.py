@@ -50,16 +50,9 @@ def softmax(x, axis):
     return exponentials / exponentials.sum(axis=axis, keepdims=True)
 
 
-def image_windows(x, kernel_size, strides, padding, dilation):
-    """The patches of x (N, H, W, C) under each position of a kernel: a view (N, OH, OW, kh, kw, C).
-
-    padding is ((top, bottom), (left, right)), filled with zeros.
-    """
-    if np.any(padding):
-        x = np.pad(x, ((0, 0), *padding, (0, 0)))
-    height, width = ((k - 1) * d + 1 for k, d in zip(kernel_size, dilation, strict=True))
-    windows = np.lib.stride_tricks.sliding_window_view(x, (height, width), axis=(1, 2))
-    windows = windows[:, :: strides[0], :: strides[1], :, :: dilation[0], :: dilation[1]]
+def image_windows(x, kernel_size):
+    """Patches of x (N, H, W, C), one per position of a kernel: a view (N, OH, OW, kh, kw, C)."""
+    windows = np.lib.stride_tricks.sliding_window_view(x, kernel_size, axis=(1, 2))
     return windows.transpose(0, 1, 2, 4, 5, 3)
 
 
@@ -69,14 +62,13 @@ def image_blocks(windows):
     return [slice(start, start + images) for start in range(0, len(windows), images)]
 
 
-def conv2d(x, kernel, strides=(1, 1), padding=((0, 0), (0, 0)), dilation=(1, 1)):
+def conv2d(x, kernel):
     """Convolve x (N, H, W, C) with kernel (kh, kw, C, F) to (N, OH, OW, F).
 
-    A matrix product does it: the patches are the rows, the filters the columns. padding is
-    ((top, bottom), (left, right)).
+    A matrix product does it: the patches are the rows, the filters the columns.
     """
     kernel_height, kernel_width, _, filters = kernel.shape
-    windows = image_windows(x, (kernel_height, kernel_width), strides, padding, dilation)
+    windows = image_windows(x, (kernel_height, kernel_width))
     flat_kernel = kernel.reshape(-1, filters)
     y = np.empty((*windows.shape[:3], filters), x.dtype)
     for block in image_blocks(windows):
@@ -85,15 +77,13 @@ def conv2d(x, kernel, strides=(1, 1), padding=((0, 0), (0, 0)), dilation=(1, 1))
     return y
 
 
-def conv2d_kernel_gradient(
-    x, dy, kernel_shape, strides=(1, 1), padding=((0, 0), (0, 0)), dilation=(1, 1)
-):
+def conv2d_kernel_gradient(x, dy, kernel_shape):
     """Gradient of conv2d with respect to its kernel: x (N, H, W, C), dy (N, OH, OW, F).
 
     The patches' matrix, transposed, times dy.
     """
     kernel_height, kernel_width, channels, filters = kernel_shape
-    windows = image_windows(x, (kernel_height, kernel_width), strides, padding, dilation)
+    windows = image_windows(x, (kernel_height, kernel_width))
     dkernel = np.zeros((kernel_height * kernel_width * channels, filters), dy.dtype)
     for block in image_blocks(windows):
         patches = windows[block].reshape(-1, len(dkernel))
@@ -123,10 +113,10 @@ class TwoInputs:
         self.parameters, self.seed = parameters, seed
 
 
-def forward_backward(model, inputs, targets=None, sample_weights=None, step=0):
-    """Training mode: (loss, raw outputs, {path: gradient}).
+def forward_backward(model, inputs, targets=None, sample_weights=None, step=0, training=True):
+    """(loss, raw outputs, {path: gradient}); without targets raw outputs only.
 
-    Without targets it is inference mode, and the raw outputs are all there is.
+    training=False is inference mode.
     """
     p = model.parameters
     left = inputs["left"]  # (batch, 8, 8, 1)
@@ -155,10 +145,10 @@ def forward_backward(model, inputs, targets=None, sample_weights=None, step=0):
     # Backward: d_x is the gradient of the loss with respect to x
     g = {}
     d_alike_logits = binary_crossentropy_from_logits_gradient(
-        logits, same.astype(logits.dtype), 0.0, weights=weights
+        logits, same.astype(logits.dtype), weights=weights
     )  # (batch, 1)
     d_probabilities_logits = sparse_categorical_crossentropy_from_logits_gradient(
-        logits_1, digit, 0.0, weights=weights_1
+        logits_1, digit, weights=weights_1
     )  # (batch, 10)
     g["probabilities.kernel"] = embed.T @ d_probabilities_logits  # (32, 10)
     g["probabilities.bias"] = channel_sum(d_probabilities_logits)  # (10,)
@@ -222,58 +212,56 @@ def feature_mean_gradient(weights, prediction):
     return weights[..., None] / prediction.shape[-1] if prediction.ndim > 1 else weights
 
 
-def binary_crossentropy_from_logits(logits, target, label_smoothing=0.0):
+def binary_crossentropy_from_logits(logits, target):
     """Binary cross-entropy of sigmoid(logits), averaged over the features, without overflow."""
-    target = target * (1 - label_smoothing) + 0.5 * label_smoothing
+    target = target
     log_total = np.maximum(logits, 0) + np.log1p(np.exp(-np.abs(logits)))
     return feature_mean(log_total - logits * target)
 
 
-def binary_crossentropy_from_logits_gradient(logits, target, label_smoothing=0.0, *, weights):
+def binary_crossentropy_from_logits_gradient(logits, target, *, weights):
     """Gradient of sum(weights * binary_crossentropy_from_logits): sigmoid(logits) - target."""
-    target = target * (1 - label_smoothing) + 0.5 * label_smoothing
+    target = target
     probability = 1 / (1 + np.exp(np.minimum(-logits, 80)))
     return (probability - target) * feature_mean_gradient(weights, logits)
 
 
-def sparse_categorical_crossentropy_from_logits(logits, labels, label_smoothing=0.0):
-    """-log of the labelled class's softmax: logits (..., classes), labels (...) from 0.
+def check_labels(labels, classes):
+    """Raises ValueError for a label that is none of the classes 0, 1, ..."""
+    if labels.size and not 0 <= labels.min() <= labels.max() < classes:
+        raise ValueError(f"labels go from {labels.min()} to {labels.max()}, not 0 to {classes - 1}")
 
-    Label smoothing gives that share of the target evenly to all classes.
-    """
+
+def sparse_categorical_crossentropy_from_logits(logits, labels):
+    """-log of the labelled class's softmax: logits (..., classes), labels (...) from 0."""
+    check_labels(labels, logits.shape[-1])
     shifted = logits - logits.max(axis=-1, keepdims=True)
     log_total = np.log(np.exp(shifted).sum(axis=-1))
     chosen = np.take_along_axis(shifted, labels[..., None], axis=-1)[..., 0]
-    if label_smoothing:
-        chosen = (1 - label_smoothing) * chosen + label_smoothing * shifted.mean(axis=-1)
     return log_total - chosen
 
 
-def sparse_categorical_crossentropy_from_logits_gradient(
-    logits, labels, label_smoothing=0.0, *, weights
-):
+def sparse_categorical_crossentropy_from_logits_gradient(logits, labels, *, weights):
     """Gradient of sum(weights * sparse_categorical_crossentropy_from_logits)."""
     gradient = np.exp(logits - logits.max(axis=-1, keepdims=True))
     gradient /= gradient.sum(axis=-1, keepdims=True)
-    if label_smoothing:
-        gradient -= label_smoothing / logits.shape[-1]
     chosen = np.take_along_axis(gradient, labels[..., None], axis=-1)
-    np.put_along_axis(gradient, labels[..., None], chosen - (1 - label_smoothing), axis=-1)
+    np.put_along_axis(gradient, labels[..., None], chosen - 1.0, axis=-1)
     return weights[..., None] * gradient
 
 
-def value_weights(shape, dtype, sample_weights=None, mask=None):
+def value_weights(shape, dtype, sample_weights=None):
     """What each value of a loss counts in its mean; a sample's weight counts for all its values."""
     weights = np.ones(shape, dtype)
     if sample_weights is not None:
         weights *= np.asarray(sample_weights, dtype).reshape(-1, *[1] * (len(shape) - 1))
-    total = math.prod(shape) if mask is None else int(mask.sum())
+    total = math.prod(shape)
     return weights / total
 
 
-def weighted_mean(values, sample_weights=None, mask=None):
+def weighted_mean(values, sample_weights=None):
     """The mean of a loss's values."""
-    return np.sum(value_weights(values.shape, values.dtype, sample_weights, mask) * values)
+    return np.sum(value_weights(values.shape, values.dtype, sample_weights) * values)
 
 
 def sparse_categorical_accuracy(prediction, target):
@@ -290,9 +278,9 @@ def total_loss(model, raw, targets, weights=None):
     """The weighted sum of all losses and penalties: a scalar."""
     logits, logits_1 = raw
     return weighted_mean(
-        binary_crossentropy_from_logits(logits, targets["same"].astype(logits.dtype), 0.0), weights
+        binary_crossentropy_from_logits(logits, targets["same"].astype(logits.dtype)), weights
     ) + 0.5 * weighted_mean(
-        sparse_categorical_crossentropy_from_logits(logits_1, targets["digit"], 0.0), weights
+        sparse_categorical_crossentropy_from_logits(logits_1, targets["digit"]), weights
     )
 
 
@@ -460,7 +448,8 @@ def predict(model, inputs, batch_size=None):
     """{output: array} in inference mode."""
     x = to_arrays(model, inputs, INPUTS)
     parts = [gather(x, rows) for rows in batches(x, batch_size or 2**62)]
-    found = [to_outputs(forward_backward(model, part)[1]) for part in parts]
+    raws = [forward_backward(model, part, training=False)[1] for part in parts]
+    found = [to_outputs(raw) for raw in raws]
     return {name: np.concatenate([each[name] for each in found]) for name in OUTPUTS}
 
 
@@ -475,25 +464,21 @@ def record(values, names="", images=""):
 
 
 def trace(model, inputs, targets=None, training=False, step=0):
-    """{path: array} of every named value; training mode needs the targets."""
+    """{path: array} of every named value."""
     global RECORD
-    if training and targets is None:
-        raise ValueError("in training mode this file traces with targets")
-    found = {}
-    RECORD = found
+    found = RECORD = dict[str, np.ndarray]()
     try:
-        targets = targets if training else None
-        raw = differentiate(model, inputs, targets, None, step)[1]
+        raw = differentiate(model, inputs, None, None, step, training)[1]
     finally:
         RECORD = None
     return read(found | to_outputs(raw))
 
 
-def differentiate(model, inputs, targets, weights, step):
+def differentiate(model, inputs, targets, weights, step, training=True):
     """forward_backward() on any arrays, running statistics left as they are."""
     x = to_arrays(model, inputs, INPUTS)
     y = None if targets is None else to_arrays(model, targets, TARGETS)
-    return forward_backward(model, x, y, weights, step)
+    return forward_backward(model, x, y, weights, step, training)
 
 
 def loss_and_gradients(model, inputs, targets, sample_weights=None, step=0):
@@ -524,7 +509,7 @@ class Trainer:
 
     def score(self, x, y):
         """(loss, what the model returned) of a batch in inference mode."""
-        raw = forward_backward(self.model, x)[1]
+        raw = forward_backward(self.model, x, training=False)[1]
         return total_loss(self.model, raw, y), raw
 
     def step(self, inputs, targets, sample_weights=None):

@@ -56,6 +56,7 @@ class NumpyBackend(Backend):
         file = SourceFile(prelude, writer.features(), {"np": "import numpy as np"})
         name = class_name(program.name, NAMES)
         file.prelude_names = {"Model": name}
+        file.specialized = ("layers", "losses and metrics")
         frozen = [path for path in functions.parameters if path not in functions.trained]
         file.add("model", model_class(name, frozen))
         trains = program.training is not None and only == "all"

@@ -18,7 +18,20 @@ from specc.ops.gradients import EXPRESSION, GradientBuilder
 from specc.ops.registry import OPS
 
 RESERVED = frozenset(
-    {"np", "math", "hashlib", "model", "p", "g", "path", "inputs", "targets", "step", "record"}
+    {
+        "np",
+        "math",
+        "hashlib",
+        "model",
+        "p",
+        "g",
+        "path",
+        "inputs",
+        "targets",
+        "step",
+        "record",
+        "training",
+    }
 )
 
 
@@ -143,7 +156,7 @@ class NumpyProgram:
             body.assign(listed, expression, shape)
             return
         outputs = ", ".join(body.names.of(value) for value in node.outputs)
-        body.lines.append("    if targets is None:")
+        body.lines.append("    if not training:")
         body.assign(f"    {outputs}", render(form.inference, fields), shape)
         body.lines.append("    else:")
         body.assign(f"    {listed}", expression, shape)
@@ -183,8 +196,8 @@ class NumpyProgram:
     # Training
 
     def forward_backward(self) -> str:
-        """``forward_backward(model, inputs, targets, sample_weights, step)``: loss, raw result,
-        gradients; without targets the raw result of inference.
+        """``forward_backward(model, inputs, targets, sample_weights, step, training)``: loss, raw
+        result, gradients; without targets the raw result alone.
         """
         gradients, roots, seeds = self._differentiate()
         backward = _live(gradients, roots)
@@ -209,10 +222,12 @@ class NumpyProgram:
         body.lines.append(f"    return loss, {raw}, {{path: g[path] for path in p if path in g}}")
         return "\n".join(
             [
-                "def forward_backward(model, inputs, targets=None, sample_weights=None, step=0):",
-                '    """Training mode: (loss, raw outputs, {path: gradient}).',
+                "def forward_backward(",
+                "    model, inputs, targets=None, sample_weights=None, step=0, training=True",
+                "):",
+                '    """(loss, raw outputs, {path: gradient}); without targets raw outputs only.',
                 "",
-                "    Without targets it is inference mode, and the raw outputs are all there is.",
+                "    training=False is inference mode.",
                 '    """',
                 *self._prologue(),
                 *body.lines,

@@ -8,19 +8,24 @@ import numpy as np
 def image_windows(
     x: np.ndarray,
     kernel_size: tuple[int, int],
-    strides: tuple[int, int],
-    padding: tuple[tuple[int, int], tuple[int, int]],
-    dilation: tuple[int, int],
+    strides: tuple[int, int] = (1, 1),
+    padding: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0)),
+    dilation: tuple[int, int] = (1, 1),
 ) -> np.ndarray:
-    """The patches of x (N, H, W, C) under each position of a kernel: a view (N, OH, OW, kh, kw, C).
+    """Patches of x (N, H, W, C), one per position of a kernel: a view (N, OH, OW, kh, kw, C).
 
     padding is ((top, bottom), (left, right)), filled with zeros.
     """
     if np.any(padding):
         x = np.pad(x, ((0, 0), *padding, (0, 0)))
-    height, width = ((k - 1) * d + 1 for k, d in zip(kernel_size, dilation, strict=True))
-    windows = np.lib.stride_tricks.sliding_window_view(x, (height, width), axis=(1, 2))
-    windows = windows[:, :: strides[0], :: strides[1], :, :: dilation[0], :: dilation[1]]
+    if dilation != (1, 1):
+        (height, width), (down, right) = kernel_size, dilation
+        kernel_size = (height - 1) * down + 1, (width - 1) * right + 1
+    windows = np.lib.stride_tricks.sliding_window_view(x, kernel_size, axis=(1, 2))
+    if dilation != (1, 1):
+        windows = windows[..., :: dilation[0], :: dilation[1]]
+    if strides != (1, 1):
+        windows = windows[:, :: strides[0], :: strides[1]]
     return windows.transpose(0, 1, 2, 4, 5, 3)
 
 
@@ -71,10 +76,12 @@ def conv2d_input_gradient(
     rows = dy.reshape(-1, filters)
     for i in range(kernel.shape[0]):
         for j in range(kernel.shape[1]):
-            row, column = i * dilation[0], j * dilation[1]
-            target = dx[:, row :: strides[0], column :: strides[1]][:, :out_height, :out_width]
+            target = dx[:, i * dilation[0] :: strides[0], j * dilation[1] :: strides[1]]
+            target = target[:, :out_height, :out_width]
             target += (rows @ kernel[i, j].T).reshape(target.shape)
-    return dx[:, top : top + height, left : left + width]
+    if np.any(padding):
+        dx = dx[:, top : top + height, left : left + width]
+    return dx
 
 
 def conv2d_kernel_gradient(
@@ -237,10 +244,12 @@ def depthwise_conv2d_input_gradient(
     dy = dy.reshape(*dy.shape[:3], channels, -1)
     for i in range(kernel.shape[0]):
         for j in range(kernel.shape[1]):
-            row, column = i * dilation[0], j * dilation[1]
-            target = dx[:, row :: strides[0], column :: strides[1]][:, :out_height, :out_width]
+            target = dx[:, i * dilation[0] :: strides[0], j * dilation[1] :: strides[1]]
+            target = target[:, :out_height, :out_width]
             target += np.einsum("nhwcm,cm->nhwc", dy, kernel[i, j])
-    return dx[:, top : top + height, left : left + width]
+    if np.any(padding):
+        dx = dx[:, top : top + height, left : left + width]
+    return dx
 
 
 def depthwise_conv2d_kernel_gradient(

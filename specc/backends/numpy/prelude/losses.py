@@ -178,6 +178,12 @@ def categorical_crossentropy_from_logits_gradient(
     return weights[..., None] * (probability * target.sum(axis=-1, keepdims=True) - target)
 
 
+def check_labels(labels: np.ndarray, classes: int) -> None:
+    """Raises ValueError for a label that is none of the classes 0, 1, ..."""
+    if labels.size and not 0 <= labels.min() <= labels.max() < classes:
+        raise ValueError(f"labels go from {labels.min()} to {labels.max()}, not 0 to {classes - 1}")
+
+
 def sparse_categorical_crossentropy(
     prediction: np.ndarray, labels: np.ndarray, epsilon: float = 1e-7
 ) -> np.ndarray:
@@ -185,6 +191,7 @@ def sparse_categorical_crossentropy(
 
     prediction is (..., classes), labels (...) counts classes from 0.
     """
+    check_labels(labels, prediction.shape[-1])
     chosen = np.take_along_axis(prediction, labels[..., None], axis=-1)[..., 0]
     return -np.log(np.clip(chosen / prediction.sum(axis=-1), epsilon, 1 - epsilon))
 
@@ -209,8 +216,9 @@ def sparse_categorical_crossentropy_from_logits(
 ) -> np.ndarray:
     """-log of the labelled class's softmax: logits (..., classes), labels (...) from 0.
 
-    Label smoothing gives that share of the target evenly to all classes.
+    label_smoothing gives that share of the target evenly to all classes.
     """
+    check_labels(labels, logits.shape[-1])
     shifted = logits - logits.max(axis=-1, keepdims=True)
     log_total = np.log(np.exp(shifted).sum(axis=-1))
     chosen = np.take_along_axis(shifted, labels[..., None], axis=-1)[..., 0]

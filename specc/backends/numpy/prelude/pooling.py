@@ -20,20 +20,22 @@ def pooled_size(
 def max_pool2d(
     x: np.ndarray,
     pool_size: tuple[int, int],
-    strides: tuple[int, int],
-    padding: tuple[tuple[int, int], tuple[int, int]],
+    strides: tuple[int, int] | None = None,
+    padding: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0)),
 ) -> np.ndarray:
     """Largest value of each window of x (N, H, W, C), as (N, OH, OW, C).
 
-    padding is ((top, bottom), (left, right)) and counts as minus infinity.
+    strides is the step of the window, its own size when not given. padding is
+    ((top, bottom), (left, right)) and counts as minus infinity.
     """
-    height, width = pooled_size((x.shape[1], x.shape[2]), pool_size, strides, padding)
+    step = pool_size if strides is None else strides
+    height, width = pooled_size((x.shape[1], x.shape[2]), pool_size, step, padding)
     if np.any(padding):
         x = np.pad(x, ((0, 0), *padding, (0, 0)), constant_values=-np.inf)
     y = np.full((x.shape[0], height, width, x.shape[3]), -np.inf, x.dtype)
     for i in range(pool_size[0]):
         for j in range(pool_size[1]):
-            np.maximum(y, x[:, i :: strides[0], j :: strides[1]][:, :height, :width], out=y)
+            np.maximum(y, x[:, i :: step[0], j :: step[1]][:, :height, :width], out=y)
     return y
 
 
@@ -42,14 +44,14 @@ def max_pool2d_gradient(
     y: np.ndarray,
     dy: np.ndarray,
     pool_size: tuple[int, int],
-    strides: tuple[int, int],
-    padding: tuple[tuple[int, int], tuple[int, int]],
+    strides: tuple[int, int] | None = None,
+    padding: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0)),
 ) -> np.ndarray:
     """Gradient of max_pool2d with respect to x, where y is its result and dy is like y.
 
     Where several elements of a window are the largest, the first in row-major order gets it all.
     """
-    (top, _), (left, _) = padding
+    step = pool_size if strides is None else strides
     _, height, width, _ = x.shape
     _, out_height, out_width, _ = y.shape
     if np.any(padding):
@@ -58,11 +60,14 @@ def max_pool2d_gradient(
     unclaimed = np.ones(y.shape, bool)
     for i in range(pool_size[0]):
         for j in range(pool_size[1]):
-            window = (slice(None), slice(i, None, strides[0]), slice(j, None, strides[1]))
-            largest = (x[window][:, :out_height, :out_width] == y) & unclaimed
+            window = np.s_[:, i :: step[0], j :: step[1]], np.s_[:, :out_height, :out_width]
+            largest = (x[window[0]][window[1]] == y) & unclaimed
             unclaimed &= ~largest
-            dx[window][:, :out_height, :out_width] += largest * dy
-    return dx[:, top : top + height, left : left + width]
+            dx[window[0]][window[1]] += largest * dy
+    if np.any(padding):
+        (top, _), (left, _) = padding
+        dx = dx[:, top : top + height, left : left + width]
+    return dx
 
 
 def window_counts(
@@ -85,61 +90,71 @@ def window_counts(
 def average_pool2d(
     x: np.ndarray,
     pool_size: tuple[int, int],
-    strides: tuple[int, int],
-    padding: tuple[tuple[int, int], tuple[int, int]],
-    count_include_pad: bool,
+    strides: tuple[int, int] | None = None,
+    padding: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0)),
+    count_include_pad: bool = True,
 ) -> np.ndarray:
-    """Mean of each window of x (N, H, W, C), as (N, OH, OW, C); padding counts as zeros.
+    """Mean of each window of x (N, H, W, C), as (N, OH, OW, C).
 
-    The divisor is the window's area, or without count_include_pad the pixels of x within it.
+    strides is the step of the window, its own size when not given. padding counts as zeros. The
+    divisor is the window's area, or without count_include_pad the pixels of x within it.
     """
+    step = pool_size if strides is None else strides
     size = (x.shape[1], x.shape[2])
-    height, width = pooled_size(size, pool_size, strides, padding)
+    height, width = pooled_size(size, pool_size, step, padding)
     if np.any(padding):
         x = np.pad(x, ((0, 0), *padding, (0, 0)))
     total = np.zeros((x.shape[0], height, width, x.shape[3]), x.dtype)
     for i in range(pool_size[0]):
         for j in range(pool_size[1]):
-            total += x[:, i :: strides[0], j :: strides[1]][:, :height, :width]
-    if not count_include_pad and np.any(padding):
-        counts = window_counts(size, pool_size, strides, padding)
+            total += x[:, i :: step[0], j :: step[1]][:, :height, :width]
+    if np.any(padding) and not count_include_pad:
+        total /= window_counts(size, pool_size, step, padding)
     else:
-        counts = np.array(pool_size[0] * pool_size[1])
-    mean: np.ndarray = total / counts.astype(x.dtype)
-    return mean
+        total /= pool_size[0] * pool_size[1]
+    return total
 
 
 def average_pool2d_gradient(
     dy: np.ndarray,
     input_shape: tuple[int, ...],
     pool_size: tuple[int, int],
-    strides: tuple[int, int],
-    padding: tuple[tuple[int, int], tuple[int, int]],
-    count_include_pad: bool,
+    strides: tuple[int, int] | None = None,
+    padding: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0)),
+    count_include_pad: bool = True,
 ) -> np.ndarray:
     """Gradient of average_pool2d with respect to its input: dy (N, OH, OW, C) to dx of input_shape.
 
     Every pixel of a window gets the same share.
     """
+    step = pool_size if strides is None else strides
     batch, height, width, channels = input_shape
     (top, bottom), (left, right) = padding
     _, out_height, out_width, _ = dy.shape
-    if not count_include_pad and np.any(padding):
-        counts = window_counts((height, width), pool_size, strides, padding)
+    if np.any(padding) and not count_include_pad:
+        counts = window_counts((height, width), pool_size, step, padding)
+        share = dy / counts.astype(dy.dtype)
     else:
-        counts = np.array(pool_size[0] * pool_size[1])
-    share = dy / counts.astype(dy.dtype)
+        share = dy / (pool_size[0] * pool_size[1])
     dx = np.zeros((batch, top + height + bottom, left + width + right, channels), dy.dtype)
     for i in range(pool_size[0]):
         for j in range(pool_size[1]):
-            window = dx[:, i :: strides[0], j :: strides[1]]
+            window = dx[:, i :: step[0], j :: step[1]]
             window[:, :out_height, :out_width] += share
-    return dx[:, top : top + height, left : left + width]
+    if np.any(padding):
+        dx = dx[:, top : top + height, left : left + width]
+    return dx
 
 
-def max_pool1d(x: np.ndarray, pool_size: int, strides: int, padding: tuple[int, int]) -> np.ndarray:
-    """Largest value of each window of x (N, T, C), as (N, OT, C); padding is minus infinity."""
-    return max_pool2d(x[:, None], (1, pool_size), (1, strides), ((0, 0), padding))[:, 0]
+def max_pool1d(
+    x: np.ndarray, pool_size: int, strides: int | None = None, padding: tuple[int, int] = (0, 0)
+) -> np.ndarray:
+    """Largest value of each window of x (N, T, C), as (N, OT, C).
+
+    strides is the step of the window, its own size when not given. padding is minus infinity.
+    """
+    step = None if strides is None else (1, strides)
+    return max_pool2d(x[:, None], (1, pool_size), step, ((0, 0), padding))[:, 0]
 
 
 def max_pool1d_gradient(
@@ -147,35 +162,47 @@ def max_pool1d_gradient(
     y: np.ndarray,
     dy: np.ndarray,
     pool_size: int,
-    strides: int,
-    padding: tuple[int, int],
+    strides: int | None = None,
+    padding: tuple[int, int] = (0, 0),
 ) -> np.ndarray:
     """Gradient of max_pool1d with respect to x (N, T, C), where y (N, OT, C) is its result."""
-    images = x[:, None], y[:, None], dy[:, None]
-    return max_pool2d_gradient(*images, (1, pool_size), (1, strides), ((0, 0), padding))[:, 0]
+    step = None if strides is None else (1, strides)
+    dx = max_pool2d_gradient(
+        x[:, None], y[:, None], dy[:, None], (1, pool_size), step, ((0, 0), padding)
+    )
+    return dx[:, 0]
 
 
 def average_pool1d(
-    x: np.ndarray, pool_size: int, strides: int, padding: tuple[int, int], count_include_pad: bool
+    x: np.ndarray,
+    pool_size: int,
+    strides: int | None = None,
+    padding: tuple[int, int] = (0, 0),
+    count_include_pad: bool = True,
 ) -> np.ndarray:
-    """Mean of each window of x (N, T, C), as (N, OT, C); the divisor is average_pool2d's."""
-    size, steps, pads = (1, pool_size), (1, strides), ((0, 0), padding)
-    return average_pool2d(x[:, None], size, steps, pads, count_include_pad)[:, 0]
+    """Mean of each window of x (N, T, C), as (N, OT, C); the divisor is average_pool2d's.
+
+    strides is the step of the window, its own size when not given.
+    """
+    step = None if strides is None else (1, strides)
+    return average_pool2d(x[:, None], (1, pool_size), step, ((0, 0), padding), count_include_pad)[
+        :, 0
+    ]
 
 
 def average_pool1d_gradient(
     dy: np.ndarray,
     input_shape: tuple[int, ...],
     pool_size: int,
-    strides: int,
-    padding: tuple[int, int],
-    count_include_pad: bool,
+    strides: int | None = None,
+    padding: tuple[int, int] = (0, 0),
+    count_include_pad: bool = True,
 ) -> np.ndarray:
     """Gradient of average_pool1d with respect to its input: dy (N, OT, C) to dx of input_shape."""
     batch, length, channels = input_shape
-    shape, size, steps = (batch, 1, length, channels), (1, pool_size), (1, strides)
-    pads = ((0, 0), padding)
-    return average_pool2d_gradient(dy[:, None], shape, size, steps, pads, count_include_pad)[:, 0]
+    step = None if strides is None else (1, strides)
+    shape, size, pads = (batch, 1, length, channels), (1, pool_size), ((0, 0), padding)
+    return average_pool2d_gradient(dy[:, None], shape, size, step, pads, count_include_pad)[:, 0]
 
 
 def global_max_pool_gradient(

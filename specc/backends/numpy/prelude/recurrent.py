@@ -10,18 +10,20 @@ their inputs.
 import numpy as np
 
 
-def time_major(x: np.ndarray, reverse: bool) -> np.ndarray:
+def time_major(x: np.ndarray, reverse: bool = False) -> np.ndarray:
     """x (N, T, ...) as (T, N, ...), the steps in the order in which they are processed."""
     steps = x.swapaxes(0, 1)
     return (steps[::-1] if reverse else steps).copy()
 
 
-def batch_major(steps: np.ndarray, reverse: bool) -> np.ndarray:
+def batch_major(steps: np.ndarray, reverse: bool = False) -> np.ndarray:
     """The inverse of time_major: steps (T, N, ...) as (N, T, ...)."""
     return (steps[::-1] if reverse else steps).swapaxes(0, 1).copy()
 
 
-def project_steps(steps: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None) -> np.ndarray:
+def project_steps(
+    steps: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None = None
+) -> np.ndarray:
     """steps (T, N, D) @ kernel (D, K) + bias (K,), if any, in one product: (T, N, K)."""
     product: np.ndarray = steps.reshape(-1, len(kernel)) @ kernel
     if bias is not None:
@@ -35,20 +37,19 @@ def step_kernel_gradient(steps: np.ndarray, d_product: np.ndarray) -> np.ndarray
     return rows.T @ d_product.reshape(len(rows), -1)
 
 
-def state_history(length: int, initial: np.ndarray | None, like: np.ndarray) -> np.ndarray:
+def state_history(length: int, like: np.ndarray, initial: np.ndarray | None) -> np.ndarray:
     """Room for a state before and after each of `length` steps, (length + 1, N, H) as `like`.
 
     The first is the initial state (N, H), or 0.
     """
-    values = np.zeros((length + 1, *like.shape), like.dtype)
-    if initial is not None:
-        values[0] = initial
-    return values
+    states = np.empty((length + 1, *like.shape), like.dtype)
+    states[0] = 0 if initial is None else initial
+    return states
 
 
-def after_first_valid(hidden: np.ndarray, valid: np.ndarray | None) -> np.ndarray:
+def after_first_valid(hidden: np.ndarray, valid: np.ndarray) -> np.ndarray:
     """hidden (T, N, H), but 0 before the first valid step (T, N, 1): also its own gradient."""
-    return hidden if valid is None else hidden * np.logical_or.accumulate(valid, axis=0)
+    return hidden * np.logical_or.accumulate(valid, axis=0)
 
 
 def logistic(x: np.ndarray) -> np.ndarray:
@@ -80,7 +81,7 @@ def lstm(
     if recurrent_bias is not None:
         gates += recurrent_bias
     squashed = np.empty((length, batch, units), x.dtype)
-    hidden, cell = state_history(length, h0, squashed[0]), state_history(length, c0, squashed[0])
+    hidden, cell = state_history(length, squashed[0], h0), state_history(length, squashed[0], c0)
     # One tanh serves all gates, since sigmoid(z) = tanh(z / 2) / 2 + 1 / 2.
     scale = np.full(4 * units, 0.5, x.dtype)
     scale[2 * units : 3 * units] = 1
@@ -99,7 +100,8 @@ def lstm(
         if valid is not None:
             cell[t + 1] = np.where(valid[t], cell[t + 1], cell[t])
             hidden[t + 1] = np.where(valid[t], hidden[t + 1], hidden[t])
-    outputs = batch_major(after_first_valid(hidden[1:], valid), reverse)
+    outputs = hidden[1:] if valid is None else after_first_valid(hidden[1:], valid)
+    outputs = batch_major(outputs, reverse)
     return outputs, hidden[-1].copy(), cell[-1].copy(), (steps, gates, hidden, cell, squashed)
 
 
@@ -137,7 +139,9 @@ def lstm_gradient(
     d_hidden = np.zeros_like(hidden[0]) if d_h is None else d_h
     d_cell = np.zeros_like(hidden[0]) if d_c is None else d_c
     if d_outputs is not None:
-        d_outputs = after_first_valid(time_major(d_outputs, reverse), valid)
+        d_outputs = time_major(d_outputs, reverse)
+        if valid is not None:
+            d_outputs = after_first_valid(d_outputs, valid)
     d_gates = np.empty_like(slopes)
     to_hidden = recurrent_kernel.T.copy()
     for t in reversed(range(length)):
@@ -149,7 +153,7 @@ def lstm_gradient(
         d_cell = d_cell * keep[t]
         d_before = d_gates[t] @ to_hidden
         d_hidden = d_before if valid is None else d_before + d_hidden * ~valid[t]
-    dx = batch_major(project_steps(d_gates, kernel.T, None), reverse)
+    dx = batch_major(project_steps(d_gates, kernel.T), reverse)
     dkernel = step_kernel_gradient(steps, d_gates)
     drecurrent_kernel = step_kernel_gradient(hidden[:-1], d_gates)
     return dx, dkernel, drecurrent_kernel, d_gates.sum(axis=1).sum(axis=0), d_hidden, d_cell
@@ -176,7 +180,7 @@ def gru(
     units = len(recurrent_kernel)
     gates = project_steps(steps, kernel, None if bias is None else bias[0])
     recalled = np.empty((length, batch, units), x.dtype)
-    hidden = state_history(length, h0, recalled[0])
+    hidden = state_history(length, recalled[0], h0)
     for t in range(length):
         recurrent = hidden[t] @ recurrent_kernel
         if bias is not None:
@@ -189,7 +193,8 @@ def gru(
         hidden[t + 1] = update * hidden[t] + (1 - update) * candidate
         if valid is not None:
             hidden[t + 1] = np.where(valid[t], hidden[t + 1], hidden[t])
-    outputs = batch_major(after_first_valid(hidden[1:], valid), reverse)
+    outputs = hidden[1:] if valid is None else after_first_valid(hidden[1:], valid)
+    outputs = batch_major(outputs, reverse)
     return outputs, hidden[-1].copy(), (steps, gates, hidden, recalled)
 
 
@@ -221,7 +226,9 @@ def gru_gradient(
         update = np.where(valid, update, 1)
     d_hidden = np.zeros_like(hidden[0]) if d_h is None else d_h
     if d_outputs is not None:
-        d_outputs = after_first_valid(time_major(d_outputs, reverse), valid)
+        d_outputs = time_major(d_outputs, reverse)
+        if valid is not None:
+            d_outputs = after_first_valid(d_outputs, valid)
     d_recurrent = np.empty_like(slopes)
     d_candidate = np.empty_like(recalled)
     to_hidden = recurrent_kernel.T.copy()
@@ -236,7 +243,7 @@ def gru_gradient(
     d_inputs[:, :, 2] = d_candidate
     d_inputs = d_inputs.reshape(length, batch, 3 * units)
     d_recurrent = d_recurrent.reshape(length, batch, 3 * units)
-    dx = batch_major(project_steps(d_inputs, kernel.T, None), reverse)
+    dx = batch_major(project_steps(d_inputs, kernel.T), reverse)
     dkernel = step_kernel_gradient(steps, d_inputs)
     drecurrent_kernel = step_kernel_gradient(hidden[:-1], d_recurrent)
     dbias = np.stack([d.sum(axis=1).sum(axis=0) for d in (d_inputs, d_recurrent)])
@@ -258,7 +265,7 @@ def gru_reset_before(
     length, batch, _ = steps.shape
     units = len(recurrent_kernel)
     gates = project_steps(steps, kernel, bias)
-    hidden = state_history(length, h0, gates[0, :, :units])
+    hidden = state_history(length, gates[0, :, :units], h0)
     for t in range(length):
         gate = gates[t]
         recurrent = hidden[t] @ recurrent_kernel[:, : 2 * units]
@@ -269,7 +276,8 @@ def gru_reset_before(
         hidden[t + 1] = update * hidden[t] + (1 - update) * candidate
         if valid is not None:
             hidden[t + 1] = np.where(valid[t], hidden[t + 1], hidden[t])
-    outputs = batch_major(after_first_valid(hidden[1:], valid), reverse)
+    outputs = hidden[1:] if valid is None else after_first_valid(hidden[1:], valid)
+    outputs = batch_major(outputs, reverse)
     return outputs, hidden[-1].copy(), (steps, gates, hidden)
 
 
@@ -296,7 +304,9 @@ def gru_reset_before_gradient(
         update = np.where(valid, update, 1)
     d_hidden = np.zeros_like(hidden[0]) if d_h is None else d_h
     if d_outputs is not None:
-        d_outputs = after_first_valid(time_major(d_outputs, reverse), valid)
+        d_outputs = time_major(d_outputs, reverse)
+        if valid is not None:
+            d_outputs = after_first_valid(d_outputs, valid)
     d_gates = np.empty((length, batch, 3 * units), hidden.dtype)
     to_hidden = recurrent_kernel.T.copy()
     for t in reversed(range(length)):
@@ -309,7 +319,7 @@ def gru_reset_before_gradient(
         d_reset[:] = d_recalled * reset_slope[t]
         d_before = d_gates[t, :, : 2 * units] @ to_hidden[: 2 * units]
         d_hidden = d_before + d_hidden * update[t] + d_recalled * reset[t]
-    dx = batch_major(project_steps(d_gates, kernel.T, None), reverse)
+    dx = batch_major(project_steps(d_gates, kernel.T), reverse)
     dkernel = step_kernel_gradient(steps, d_gates)
     by_state = step_kernel_gradient(hidden[:-1], d_gates[:, :, : 2 * units])
     by_reset_state = step_kernel_gradient(reset * hidden[:-1], d_gates[:, :, 2 * units :])
@@ -338,13 +348,14 @@ def simple_rnn(
     inputs = project_steps(steps, kernel, bias)
     if recurrent_bias is not None:
         inputs += recurrent_bias
-    hidden = state_history(len(steps), h0, inputs[0])
+    hidden = state_history(len(steps), inputs[0], h0)
     for t in range(len(steps)):
         total = inputs[t] + hidden[t] @ recurrent_kernel
         hidden[t + 1] = np.tanh(total) if activation == "tanh" else np.maximum(total, 0)
         if valid is not None:
             hidden[t + 1] = np.where(valid[t], hidden[t + 1], hidden[t])
-    outputs = batch_major(after_first_valid(hidden[1:], valid), reverse)
+    outputs = hidden[1:] if valid is None else after_first_valid(hidden[1:], valid)
+    outputs = batch_major(outputs, reverse)
     return outputs, hidden[-1].copy(), (steps, hidden)
 
 
@@ -373,7 +384,9 @@ def simple_rnn_gradient(
         slopes *= valid
     d_hidden = np.zeros_like(hidden[0]) if d_h is None else d_h
     if d_outputs is not None:
-        d_outputs = after_first_valid(time_major(d_outputs, reverse), valid)
+        d_outputs = time_major(d_outputs, reverse)
+        if valid is not None:
+            d_outputs = after_first_valid(d_outputs, valid)
     d_total = np.empty_like(slopes)
     to_hidden = recurrent_kernel.T.copy()
     for t in reversed(range(len(steps))):
@@ -382,7 +395,7 @@ def simple_rnn_gradient(
         d_total[t] = d_hidden * slopes[t]
         d_before = d_total[t] @ to_hidden
         d_hidden = d_before if valid is None else d_before + d_hidden * ~valid[t]
-    dx = batch_major(project_steps(d_total, kernel.T, None), reverse)
+    dx = batch_major(project_steps(d_total, kernel.T), reverse)
     dkernel = step_kernel_gradient(steps, d_total)
     drecurrent_kernel = step_kernel_gradient(hidden[:-1], d_total)
     return dx, dkernel, drecurrent_kernel, d_total.sum(axis=1).sum(axis=0), d_hidden

@@ -87,8 +87,9 @@ def predict(model: Model, inputs: Arrays, batch_size: int | None = None) -> Arra
     """{output: array} in inference mode."""
     x = to_arrays(model, inputs, INPUTS)
     parts = [gather(x, rows) for rows in batches(x, batch_size or 2**62)]
-    found = [to_outputs(forward_backward(model, part)[1]) for part in parts]  #: trained
-    found = [to_outputs(forward(model, part)) for part in parts]  #: untrained
+    raws = [forward_backward(model, part, training=False)[1] for part in parts]  #: trained
+    raws = [forward(model, part) for part in parts]  #: untrained
+    found = [to_outputs(raw) for raw in raws]
     return {name: np.concatenate([each[name] for each in found]) for name in OUTPUTS}
 
 
@@ -109,34 +110,35 @@ def trace(
     training: bool = False,
     step: int = 0,
 ) -> Arrays:
-    """{path: array} of every named value; training mode needs the targets."""
+    """{path: array} of every named value."""
     global RECORD
-    if training and targets is None:  #: trained
-        raise ValueError("in training mode this file traces with targets")  #: trained
     if training:  #: untrained
         raise ValueError("this file was built without its training")  #: untrained
-    found: Arrays = {}
-    RECORD = found
+    found = RECORD = dict[str, np.ndarray]()
     try:
         raw = forward(model, to_arrays(model, inputs, INPUTS))  #: untrained
-        targets = targets if training else None  #: trained
-        raw = differentiate(model, inputs, targets, None, step)[1]  #: trained
+        raw = differentiate(model, inputs, None, None, step, training)[1]  #: trained
     finally:
         RECORD = None
     return read(found | to_outputs(raw))
 
 
 def differentiate(
-    model: Model, inputs: Arrays, targets: Arrays | None, weights: Any, step: int
+    model: Model,
+    inputs: Arrays,
+    targets: Arrays | None,
+    weights: Any,
+    step: int,
+    training: bool = True,
 ) -> tuple[Any, ...]:
     """forward_backward() on any arrays, running statistics left as they are."""
     kept = {path: model.parameters[path].copy() for path in model.frozen}  #: statistics
     x = to_arrays(model, inputs, INPUTS)
     y = None if targets is None else to_arrays(model, targets, TARGETS)
-    found: tuple[Any, ...] = forward_backward(model, x, y, weights, step)  #: statistics
+    found: tuple[Any, ...] = forward_backward(model, x, y, weights, step, training)  #: statistics
     model.parameters.update(kept)  #: statistics
     return found  #: statistics
-    return forward_backward(model, x, y, weights, step)  #: stateless
+    return forward_backward(model, x, y, weights, step, training)  #: stateless
 
 
 def loss_and_gradients(
@@ -174,7 +176,7 @@ class Trainer:
 
     def score(self, x: Arrays, y: Arrays) -> tuple[Any, Any]:
         """(loss, what the model returned) of a batch in inference mode."""
-        raw = forward_backward(self.model, x)[1]
+        raw = forward_backward(self.model, x, training=False)[1]
         return total_loss(self.model, raw, y), raw
 
     def step(
