@@ -23,6 +23,8 @@ from pathlib import Path
 from specc.resources import cache_file
 
 _MARKER = re.compile(r"^(?P<code>.*?)\s+#: (?P<feature>\w+)$")
+# Lines that may have an annotation: a text without any need not be parsed.
+_ANNOTATED = re.compile(r"^ *(?:def .*(?:->|: )|[\w.]+: )", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -221,7 +223,7 @@ def without_annotations(text: str) -> str:
     """Emitted source without the type annotations of its arguments and results, which readers do
     not need.
     """
-    return _cut(text.split("\n"), 0, ast.parse(text)) if "->" in text or ": " in text else text
+    return _cut(text.split("\n"), 0, ast.parse(text)) if _ANNOTATED.search(text) else text
 
 
 def names_in(text: str) -> set[str]:
