@@ -277,7 +277,7 @@ class BatchNorm(Op):
 
     def tensorflow(self, node: Node) -> Form:
         rank, axis = node.outputs[0].type.rank, self._axis(node)
-        own = node["unbiased_variance"] or not (node["trainable"] or node["freeze_statistics"])
+        own = not self._frozen(node) and (node["unbiased_variance"] or not node["trainable"])
         options = given(
             axis=(-1 if axis == rank - 1 else axis, -1),
             momentum=(self._kept(node), 0.99),

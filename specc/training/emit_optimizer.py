@@ -61,8 +61,11 @@ class Plan:
     def native(self) -> TorchForm | None:
         """The optimizer of torch.optim that this one is, if any."""
         form = self.row.torch(self.attributes) if self.framework is TORCH else None
-        if form is None or not any(self.decays):
-            return form
+        if form is None:
+            return None
+        if not any(self.decays):
+            # AdamW has a decay of its own by default.
+            return replace(form, type="Adam") if form.type == "AdamW" else form
         if self.row.decoupled(self.attributes) and form.type != "AdamW":
             return None
         decay = {"weight_decay": self.attributes["weight_decay"]}
