@@ -13,7 +13,8 @@ from __future__ import annotations
 from collections import defaultdict
 
 from specc.ir.dims import product
-from specc.ir.graph import Graph, Node, Program, Value
+from specc.ir.graph import Graph, Loss, Node, Parameter, Program, Value
+from specc.ops.losses import LOSSES
 from specc.passes.inline_calls import inline_calls
 
 # These give the same shift at their output as at their input, channel by channel.
@@ -25,8 +26,10 @@ _BIASES = {
     **dict.fromkeys(("batch_norm", "layer_norm", "group_norm"), "beta"),
 }
 _NORMALIZING = frozenset({"softmax", "layer_norm", "group_norm"})
-# Softmax over keys: what is added to all keys alike adds the same to all scores of a query.
+# Softmax over keys: what is added to all keys alike adds the same to all scores of a query; the
+# only key has the weight 1 whatever its score.
 _OWN = {"multi_head_attention": ("key.bias",)}
+_ONLY = ("query.kernel", "query.bias", "key.kernel", "key.bias")
 
 
 def indifferent(program: Program) -> tuple[str, ...]:
@@ -37,9 +40,15 @@ def indifferent(program: Program) -> tuple[str, ...]:
         for value in node.inputs:
             if value is not None:
                 readers[id(value)].append(node)
+    losses: dict[int, list[Loss]] = defaultdict(list)
+    for loss in program.training.losses if program.training is not None else ():
+        losses[id(loss.prediction)].append(loss)
     kept = {id(value) for value in graph.outputs}
-    if program.training is not None:
-        kept |= {id(loss.prediction) for loss in program.training.losses}
+
+    def feels(value: Value, axes: frozenset[int]) -> bool:
+        """Whether a loss feels a shift of ``value``, or it is an output that has no loss."""
+        own = losses[id(value)]
+        return not all(_absorbs(loss.node, axes) for loss in own) if own else id(value) in kept
 
     def sinks(value: Value, axes: frozenset[int]) -> list[Node] | None:
         """The batch_norms that absorb a shift of ``value`` which varies along ``axes`` alone.
@@ -65,12 +74,15 @@ def indifferent(program: Program) -> tuple[str, ...]:
             if inner is None:
                 return None
             found += inner
-        return None if id(value) in kept or not readers[id(value)] else found
+        if feels(value, axes) or not (readers[id(value)] or losses[id(value)]):
+            return None
+        return found
 
     absorbed: dict[str, list[Node] | None] = {}
     own: list[str] = []
     for node in graph.nodes:
-        own += [f"{node.layer}.{name}" for name in _OWN.get(node.op, ()) if _free(node, name)]
+        scores = _ONLY if _has_one_key(node) else _OWN.get(node.op, ())
+        own += [f"{node.layer}.{name}" for name in scores if _free(node, name)]
         name = _BIASES.get(node.op, "")
         if _free(node, name):
             path = f"{node.layer}.{name}"
@@ -84,7 +96,12 @@ def indifferent(program: Program) -> tuple[str, ...]:
         if norms is not None
         for name in (path, *(f"{norm.layer}.moving_mean" for norm in norms))
     ]
-    return tuple(dict.fromkeys(own + names + _unfelt(graph, kept)))
+    return tuple(dict.fromkeys(own + names + _unfelt(graph, kept | losses.keys())))
+
+
+def _absorbs(loss: Node, axes: frozenset[int]) -> bool:
+    """Whether a loss takes the softmax over another axis than a shift varies along."""
+    return LOSSES[loss.op].fuses == "softmax" and loss["from_logits"] and not axes & _axes(loss)
 
 
 def _axes(node: Node) -> frozenset[int]:
@@ -114,7 +131,7 @@ def _unfelt(graph: Graph, kept: set[int]) -> list[str]:
             # What a constant is shifted by shows; what it is multiplied by does not.
             if feels and not (constant and parameter.name == "gamma"):
                 reached.add(path)
-            elif not (parameter.l1 or parameter.l2):
+            elif not _is_pulled(parameter):
                 names.append(path)
     return [name for name in reversed(names) if name not in reached]
 
@@ -148,7 +165,20 @@ def _is_key(node: Node, value: Value) -> bool:
     return node.op == "multi_head_attention" and all(each is not value for each in others)
 
 
+def _has_one_key(node: Node) -> bool:
+    """Whether it is attention to a single step."""
+    query, value = (*node.inputs, None)[:2]
+    attended = value or query
+    return node.op in _OWN and attended is not None and attended.type.shape[1] == 1
+
+
 def _free(node: Node, name: str) -> bool:
     """Whether the layer has this parameter, and nothing but the loss pulls at it."""
-    bias = node.parameter(name)
-    return bias is not None and bias.trainable and not (bias.l1 or bias.l2)
+    found = node.parameter(name)
+    return found is not None and found.trainable and not _is_pulled(found)
+
+
+def _is_pulled(parameter: Parameter) -> bool:
+    """Whether a penalty moves it. At 0 it has no gradient, and rounding decides which way one of
+    magnitudes goes."""
+    return bool(parameter.l1 or parameter.l2) and parameter.initializer.kind != "zeros"

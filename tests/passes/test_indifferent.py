@@ -42,7 +42,7 @@ def test_a_bias_before_batch_norm_and_the_mean_that_follows_it(found):
         "  - {name: d, dense: {units: 5}}\n",
         "  - {name: d, dense: {units: 5, activation: relu}}\n  - batch_norm\n",
         "  - {name: d, dense: {units: 5, use_bias: false}}\n  - batch_norm\n",
-        "  - {name: d, dense: {units: 5, bias_regularizer: l2}}\n  - batch_norm\n",
+        "  - {name: d, dense: {units: 5, bias_regularizer: l2, bias_initializer: ones}}\n  - batch_norm\n",
         "  - {name: d, dense: {units: 5}}\n  - layer_norm\n",
         "  - {name: d, dense: {units: 5}}\n  - {batch_norm: {trainable: false}}\n",
         "  - {name: d, dense: {units: 5}}\n  - {name: n, batch_norm: {}}\n"
@@ -124,8 +124,11 @@ def test_keys_that_are_values_too_are_felt(found):
 
 
 def test_a_penalty_pulls_at_the_bias_of_the_keys(found):
-    layers = ATTENTION.format(options=", bias_regularizer: {l2: {l2: 0.1}}", value="k")
+    penalty = ", bias_regularizer: {l2: {l2: 0.1}}"
+    layers = ATTENTION.format(options=f"{penalty}, bias_initializer: ones", value="k")
     assert found(layers, "[5, 4]") == ()
+    # At 0 it does not: the bias stays where rounding noise takes it.
+    assert found(ATTENTION.format(options=penalty, value="k"), "[5, 4]") == ("a.key.bias",)
 
 
 def test_a_softmax_over_another_axis_absorbs_a_shift(found):
