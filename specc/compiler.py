@@ -9,6 +9,7 @@ from specc.diagnostics import Diagnostic
 from specc.frontend.tree import Mapping as Tree
 from specc.ir.graph import Program
 from specc.ir.levels import DEFAULT_LEVEL
+from specc.tracing import phase
 
 
 def load_tree(path: str | Path, sets: Mapping[str, str] | None = None) -> Tree:
@@ -21,7 +22,8 @@ def load_tree(path: str | Path, sets: Mapping[str, str] | None = None) -> Tree:
     from specc.plugins import load_operations
 
     load_operations()
-    return read_spec(Path(path), dict(sets or {}))
+    with phase("read"):
+        return read_spec(Path(path), dict(sets or {}))
 
 
 def load_program(
@@ -30,7 +32,9 @@ def load_program(
     """The checked program of a spec file, before any pass, and its warnings. Raises SpecError."""
     from specc.frontend.build import build_program
 
-    return build_program(load_tree(path, sets), str(path))
+    tree = load_tree(path, sets)
+    with phase("build the program"):
+        return build_program(tree, str(path))
 
 
 def compile_program(
@@ -42,10 +46,12 @@ def compile_program(
     from specc.passes import run_passes
     from specc.plugins import find_backend
 
-    program = run_passes(replace(program, optimize=optimize))
+    with phase("passes"):
+        program = run_passes(replace(program, optimize=optimize))
     if only == "model":  # the passes have seen the losses: logits stay logits
         program = replace(program, training=None)
-    return find_backend(backend).emit(program, only)
+    with phase(f"emit {backend}"):
+        return find_backend(backend).emit(program, only)
 
 
 def compile_spec(

@@ -24,6 +24,7 @@ ORDER = (
     "diagnostics",
     "entry_points",
     "resources",
+    "tracing",
     "ir",
     "ops",
     "training",
@@ -35,6 +36,7 @@ ORDER = (
     "compiler",
     "runner",
     "testing",
+    "fuzz",
     "cli",
     "documentation",
 )

@@ -21,6 +21,7 @@ from functools import cache
 from pathlib import Path
 
 from specc.resources import cache_file
+from specc.tracing import phase
 
 _MARKER = re.compile(r"^(?P<code>.*?)\s+#: (?P<feature>\w+)$")
 # Lines that may have an annotation: a text without any need not be parsed.
@@ -79,6 +80,11 @@ def select(text: str, features: Collection[str]) -> str:
 @cache
 def read_prelude(files: tuple[tuple[Path, str], ...]) -> Prelude:
     """The prelude of (file, section) pairs."""
+    with phase("prelude"):
+        return _found(files)
+
+
+def _found(files: tuple[tuple[Path, str], ...]) -> Prelude:
     texts = [path.read_text(encoding="utf-8") for path, _ in files]
     sections = [section for _, section in files]
     # This file says how preludes are read: what another version of it has kept is of no use.

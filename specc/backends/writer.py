@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from specc.ir.graph import Value
+from specc.tracing import phase
 
 LINE_LENGTH = 100
 # The project's own settings, so that generated files pass its checks wherever they lie.
@@ -124,13 +125,14 @@ def mangle(name: str, reserved: frozenset[str]) -> str:
 
 def format_source(text: str) -> str:
     """The text as ``ruff format`` writes it."""
-    result = subprocess.run(
-        [_ruff(), "format", "--isolated", *FORMAT, "--stdin-filename=x.py", "-"],
-        input=text,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    with phase("format"):
+        result = subprocess.run(
+            [_ruff(), "format", "--isolated", *FORMAT, "--stdin-filename=x.py", "-"],
+            input=text,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     if result.returncode:
         raise RuntimeError(f"generated text does not parse: {result.stderr}\n{text}")
     return result.stdout

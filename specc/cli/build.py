@@ -8,11 +8,12 @@ import click
 
 from specc.cli import options
 from specc.cli.files import STANDARD_OUTPUT, write_text
+from specc.cli.profiling import ProfiledCommand, profile_option
 from specc.cli.programs import load
 from specc.cli.terminal import print_json
 
 
-@click.command()
+@click.command(cls=ProfiledCommand)
 @options.spec_argument
 @options.backends_option
 @click.option(
@@ -30,6 +31,7 @@ from specc.cli.terminal import print_json
 @options.optimize_option
 @options.set_option
 @options.json_option
+@profile_option
 def command(
     spec: Path,
     backends: tuple[str, ...],
@@ -49,6 +51,7 @@ def command(
       specc build net.yaml --backend torch -o model.py
       specc build net.yaml --backend torch --only model -o -
       specc build net.yaml --set width=64 -o generated/
+      specc build net.yaml --profile
       specc build net.yaml --backend numpy --optimize 0
     """
     from specc.compiler import compile_program

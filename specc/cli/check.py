@@ -8,15 +8,17 @@ import click
 
 from specc.cli import options
 from specc.cli.boundary import WRONG
+from specc.cli.profiling import ProfiledCommand, profile_option
 from specc.cli.terminal import diagnostic_json, print_diagnostics, print_json
 from specc.diagnostics import Diagnostic, SpecError
 
 
-@click.command()
+@click.command(cls=ProfiledCommand)
 @click.argument("specs", nargs=-1, required=True, type=options.FILE)
 @options.set_option
 @click.option("--data", "with_data", is_flag=True, help="Open and check the data too.")
 @options.json_option
+@profile_option
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -32,6 +34,7 @@ def command(
       specc check net.yaml
       specc check examples/*.yaml --json
       specc check net.yaml --data --set training.batch_size=32
+      specc check net.yaml --profile trace.json
     """
     failures: list[Diagnostic] = []
     warnings: list[Diagnostic] = []

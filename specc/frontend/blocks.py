@@ -16,6 +16,7 @@ from specc.frontend.tree import Mapping, Scalar, Sequence
 from specc.frontend.wiring import Wires
 from specc.ir.graph import Graph, Node, Value
 from specc.ops.base import Port
+from specc.tracing import phase
 
 if TYPE_CHECKING:
     from specc.frontend.layers import GraphBuilder
@@ -172,7 +173,8 @@ class Bodies:
             self._active.append(name)
             self.reporter.uses.append(Note(f"in this use of '{name}'", item.span))
             try:
-                self._bodies[key] = self._built(name, block, arguments, wires, masks)
+                with phase("expand"):
+                    self._bodies[key] = self._built(name, block, arguments, wires, masks)
             finally:
                 self._active.pop()
                 self.reporter.uses.pop()

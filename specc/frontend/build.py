@@ -25,6 +25,7 @@ from specc.ir.dims import BATCH, Dim, symbol
 from specc.ir.graph import Graph, Program, Training, Value
 from specc.ir.types import DTYPES, TensorType
 from specc.ops.attributes import Attribute, AttributeProblem, Choice, Integer, show
+from specc.tracing import phase
 
 SECTIONS = {
     "specc": "the version of the language, 1",
@@ -89,11 +90,14 @@ class ProgramBuilder:
         entries_of(self.tree, "shared", self.reporter)
         self.graphs.declarations(self.tree.get("shared"), scope)
         self._has_layers(scope)
-        self.graphs.layers(self.tree.get("layers"), scope)
+        with phase("layers"):
+            self.graphs.layers(self.tree.get("layers"), scope)
         outputs = self._outputs(scope)
         builder = TrainingBuilder(self.graphs, self.environment, scope, target_scope, outputs)
-        training = builder.build(self.tree.get("training"))
-        self.data = self._data()
+        with phase("training"):
+            training = builder.build(self.tree.get("training"))
+        with phase("data"):
+            self.data = self._data()
         self._unused(scope, target_scope)
         known = {name: value for name, value in outputs.items() if value is not None}
         if self.reporter.failed or len(known) < len(outputs):

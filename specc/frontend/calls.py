@@ -18,6 +18,7 @@ from specc.ops.attributes import AttributeProblem
 from specc.ops.base import Op, OpProblem, Site
 from specc.ops.options import ACTIVATION
 from specc.ops.registry import find, visible
+from specc.tracing import phase
 
 if TYPE_CHECKING:
     from specc.frontend.layers import GraphBuilder
@@ -133,7 +134,8 @@ class Calls:
         op, masks = layer.op, self.graphs.masks
         masks.wire(op, wires, self._site(layer, wires))
         site = self._site(layer, wires)
-        found = self._infer(op, site, wires, item)
+        with phase("infer"):
+            found = self._infer(op, site, wires, item)
         self._check_shared(layer, site, found.parameters, item)
         self._check_initializers(op, found.parameters, item)
         check_sizes(op, found.types, found.parameters, item, self.reporter)

@@ -11,6 +11,7 @@ from specc.ir.verify import verify_program
 from specc.passes.fuse_losses import fuse_losses
 from specc.passes.prune import prune
 from specc.passes.split_head import split_head
+from specc.tracing import phase
 
 PASSES: tuple[Callable[[Program], Program], ...] = (fuse_losses, split_head, prune)
 
@@ -18,7 +19,10 @@ PASSES: tuple[Callable[[Program], Program], ...] = (fuse_losses, split_head, pru
 def run_passes(program: Program, until: str = "") -> Program:
     """The program after every pass, or after the one named ``until``."""
     for each in PASSES:
-        program = verify_program(each(program))
+        with phase(each.__name__):
+            program = each(program)
+        with phase("verify"):
+            verify_program(program)
         if each.__name__ == until:
             break
     return program
