@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, ClassVar
 
 from specc.backends.base import repeated_inputs, template_fields
@@ -86,10 +87,21 @@ class BlockClass:
     name: str
     members: list[Skeleton] = field(default_factory=list)
     arguments: dict[str, list[Any]] = field(default_factory=dict)
+    places: dict[int, int] = field(default_factory=dict)  # of a member, by the id of its graph
+
+    def add(self, member: Skeleton) -> None:
+        self.places[id(member.graph)] = len(self.members)
+        self.members.append(member)
 
     def of(self, graph: Graph) -> list[tuple[str, Any]]:
-        index = next(i for i, member in enumerate(self.members) if member.graph is graph)
+        index = self.places[id(graph)]
         return [(name, values[index]) for name, values in self.arguments.items()]
+
+    @cached_property
+    def shapes(self) -> dict[int, list[tuple[Dim, ...]]]:
+        """The shape of each value in every member, by the value's id in the first one."""
+        values = zip(*(_values(member.graph) for member in self.members), strict=True)
+        return {id(each[0]): [value.type.shape for value in each] for each in values}
 
 
 class ModuleEmitter(ABC):
@@ -282,12 +294,13 @@ class ModuleEmitter(ABC):
         for each in self.classes:
             same = each.members[0].graph.name == skeleton.graph.name
             if same and each.members[0].key() == key:
-                each.members.append(skeleton)
+                each.add(skeleton)
                 self._class_of[id(skeleton.graph)] = each
                 return
         taken = {each.name for each in self.classes} | self.reserved_names
         name = class_name(self.program.name if own == "main" else own, taken)
-        made = BlockClass(name, [skeleton])
+        made = BlockClass(name)
+        made.add(skeleton)
         self.classes.append(made)
         self._class_of[id(skeleton.graph)] = made
 
@@ -420,8 +433,7 @@ class ModuleEmitter(ABC):
         """The shape for a comment; sizes that differ between the uses of a block by the argument
         they equal.
         """
-        index = next(i for i, each in enumerate(_values(block.members[0].graph)) if each is value)
-        shapes = [_values(member.graph)[index].type.shape for member in block.members]
+        shapes = block.shapes[id(value)]
         dims = [
             self._dim(block, [shape[axis] for shape in shapes]) for axis in range(len(shapes[0]))
         ]

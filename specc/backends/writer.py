@@ -37,6 +37,7 @@ class Names:
     def __init__(self, reserved: Iterable[str] = ()) -> None:
         self._taken = set(_TAKEN | set(reserved))
         self._names: dict[int, str] = {}
+        self._counts: dict[str, int] = {}  # the number that a name has ended with so far
         self._values: list[Value] = []  # keeps the ids above alive
 
     def of(self, value: Value) -> str:
@@ -52,10 +53,11 @@ class Names:
         base = re.sub(r"\W", "_", wanted) or "value"
         if base[0].isdigit():
             base = f"_{base}"
-        name, count = base, 0
+        name, count = base, self._counts.get(base, 0)
         while name in self._taken:
             count += 1
             name = f"{base}_{count}"
+        self._counts[base] = count
         self._taken.add(name)
         return name
 

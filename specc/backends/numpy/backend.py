@@ -33,8 +33,12 @@ PRELUDE = (
     (_HERE / "prelude_random.py", "reproducibility"),
     (_HERE / "prelude" / "training.py", "training"),
 )
+FAST_PRELUDE = (
+    *PRELUDE,
+    *((path, "layers") for path in sorted((_HERE / "prelude_fast").glob("*.py"))),
+)
 # Names that the generated file has at its top level.
-NAMES = top_level(read_prelude(PRELUDE), {"np"})
+NAMES = top_level(read_prelude(FAST_PRELUDE), {"np"})
 DIALECT = Dialect(
     NUMPY, {"l1": "np.abs({w}).sum()", "l2": "np.square({w}).sum()"}, "", RESERVED | NAMES
 )
@@ -49,7 +53,7 @@ class NumpyBackend(Backend):
 
     def emit(self, program: Program, only: str = "all") -> str:
         program = assign_layout(inline_calls(program), "channels_last", OPS)
-        prelude = read_prelude(PRELUDE)
+        prelude = read_prelude(FAST_PRELUDE if program.optimize else PRELUDE)
         functions = NumpyProgram(program, self.lower, NAMES)
         where = {path: (f"model.parameters[{literal(path)}]",) for path in functions.parameters}
         writer = TrainingWriter(program, DIALECT, self.lower, (), where, functions.trained)
@@ -57,7 +61,8 @@ class NumpyBackend(Backend):
         name = class_name(program.name, NAMES)
         file.prelude_names = {"Model": name}
         file.specialized = ("layers", "losses and metrics")
-        frozen = [path for path in functions.parameters if path not in functions.trained]
+        trained = set(functions.trained)
+        frozen = [path for path in functions.parameters if path not in trained]
         file.add("model", model_class(name, frozen))
         trains = program.training is not None and only == "all"
         file.add("model", functions.forward_backward() if trains else functions.forward())
