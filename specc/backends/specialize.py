@@ -15,6 +15,7 @@ import textwrap
 import tokenize
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from specc.backends.fold import Folder, Option, Options, is_constant
@@ -41,21 +42,39 @@ def specialize(
 
 def _unused(functions: Mapping[str, str], callers: Sequence[str]) -> Options:
     """{function: {parameter: its one value}} for parameters that every call leaves alone."""
-    trees = {name: ast.parse(text) for name, text in functions.items()}
     calls: dict[str, list[ast.Call]] = {}
     mentions: Counter[str] = Counter()
-    for tree in [*trees.values(), *map(ast.parse, callers)]:
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-                calls.setdefault(node.func.id, []).append(node)
-            if isinstance(node, ast.Name):
-                mentions[node.id] += 1
+    for text in [*functions.values(), *callers]:
+        for name, node in _uses(text):
+            mentions[name] += 1
+            if node is not None:
+                calls.setdefault(name, []).append(node)
     found = {}
-    for name, tree in trees.items():
-        definition, known = tree.body[0], calls.get(name, [])
+    for name, text in functions.items():
+        definition, known = _parsed(text).body[0], calls.get(name, [])
         if isinstance(definition, ast.FunctionDef) and known and len(known) == mentions[name]:
             found[name] = dict(_options(definition, known))
     return {name: options for name, options in found.items() if options}
+
+
+@lru_cache(1024)
+def _parsed(text: str) -> ast.Module:
+    """The tree of a source; nobody changes it."""
+    return ast.parse(text)
+
+
+@lru_cache(1024)
+def _uses(text: str) -> list[tuple[str, ast.Call | None]]:
+    """Every name that a source mentions, with the call where it is called."""
+    found: list[tuple[str, ast.Call | None]] = []
+    called: set[int] = set()
+    for node in ast.walk(_parsed(text)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            found.append((node.func.id, node))
+            called.add(id(node.func))
+        elif isinstance(node, ast.Name) and id(node) not in called:
+            found.append((node.id, None))
+    return found
 
 
 def _options(function: ast.FunctionDef, calls: Sequence[ast.Call]) -> Iterator[tuple[str, Option]]:
@@ -99,9 +118,10 @@ def _stores(tree: ast.AST) -> Counter[str]:
 
 def _rewrite(source: str, options: Options) -> str:
     """A source without the options of the functions that it defines and calls."""
-    tree = ast.parse(source)
-    if not any(isinstance(node, ast.FunctionDef) and node.name in options for node in tree.body):
-        return _edit_calls(source, tree, options)
+    if not any(f"{name}(" in source for name in options):
+        return source
+    if not any(f"def {name}(" in source for name in options):
+        return _edit_calls(source, ast.parse(source), options)
     tree = ast.parse(_with_markers(source))
     written = _Rewriter({}, options, _stores(tree)).visit(tree)
     return _without_markers(ast.unparse(written))
@@ -109,23 +129,31 @@ def _rewrite(source: str, options: Options) -> str:
 
 def _edit_calls(source: str, tree: ast.Module, options: Options) -> str:
     """A source that only calls functions with options: all else stays as it is written."""
-    if not any(name in source for name in options):
-        return source
     starts = [0]
     for line in source.encode().splitlines(keepends=True):
         starts.append(starts[-1] + len(line))
     edits: list[tuple[int, int, str]] = []
-    for node in ast.walk(tree):
-        if not isinstance(node, ast.Call) or ast.unparse(node.func) not in options:
-            continue
-        start = starts[node.lineno - 1] + node.col_offset
-        end = starts[(node.end_lineno or 1) - 1] + (node.end_col_offset or 0)
-        if not any(first <= start < last for first, last, _ in edits):  # not within another call
-            edits.append((start, end, ast.unparse(Folder({}, options).visit(node))))
-    data = source.encode()
-    for start, end, text in sorted(edits, reverse=True):
-        data = data[:start] + text.encode() + data[end:]
-    return data.decode()
+    for call in _outermost(tree, options):
+        start = starts[call.lineno - 1] + call.col_offset
+        end = starts[(call.end_lineno or 1) - 1] + (call.end_col_offset or 0)
+        edits.append((start, end, ast.unparse(Folder({}, options).visit(call))))
+    data, parts, done = source.encode(), list[bytes](), 0
+    for start, end, text in sorted(edits):
+        parts += [data[done:start], text.encode()]
+        done = end
+    return b"".join([*parts, data[done:]]).decode()
+
+
+def _outermost(tree: ast.AST, options: Options) -> Iterator[ast.Call]:
+    """The calls of functions with options that stand within no other one."""
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        called = node.func if isinstance(node, ast.Call) else None
+        if isinstance(node, ast.Call) and isinstance(called, ast.Name) and called.id in options:
+            yield node
+        else:
+            waiting += ast.iter_child_nodes(node)
 
 
 class _Rewriter(Folder):
