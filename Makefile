@@ -1,15 +1,18 @@
 # make demo   train one spec on NumPy, PyTorch and TensorFlow and show that the curves are the same
 # make test   everything that CI checks
+# make fuzz   draw random specs and compare the backends on them (COUNT=5000 SEED=0)
 # PYTHON=python3.12 make ...   with another interpreter (3.11 or later)
 
 PYTHON ?= python3
 VENV ?= .venv
 EPOCHS ?= 3
+COUNT ?= 5000
+SEED ?= 0
 DEMO_RUN ?= runs/demo
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help demo test lint format bench clean
+.PHONY: help demo test lint format bench fuzz clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -42,6 +45,9 @@ format: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks
+
+fuzz: $(VENV)/.dev
+	$(BIN)/specc fuzz --count $(COUNT) --seed $(SEED)
 
 clean:
 	rm -rf $(VENV) runs build dist .mypy_cache .pytest_cache .ruff_cache .coverage htmlcov *.egg-info

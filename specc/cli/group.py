@@ -23,6 +23,7 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
         "evaluate": "Score a trained run.",
         "predict": "Apply a trained run to new data.",
         "compare": "Prove that the backends train identically, or find where they part.",
+        "fuzz": "Draw random specs, and prove that the backends agree on them.",
         "data": "Write the prepared arrays.",
     },
     "Looking inside": {

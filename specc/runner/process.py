@@ -28,11 +28,17 @@ class Worker:
     """One generated file in a process of its own, where specc cannot be imported.
 
     ``python`` is the interpreter that runs the file: another one may hold a framework that this one
-    does not. ``companions`` is the number of workers that run beside it.
+    does not. ``companions`` is the number of workers that run beside it. ``script`` is what the
+    process runs; with another one than the usual, ``path`` is opened when a command says so.
     """
 
     def __init__(
-        self, backend: str, path: Path, python: str = sys.executable, companions: int = 0
+        self,
+        backend: str,
+        path: Path,
+        python: str = sys.executable,
+        companions: int = 0,
+        script: Path = _WORKER,
     ) -> None:
         self.backend = backend
         self.path = path
@@ -40,7 +46,7 @@ class Worker:
             self._errors = stack.enter_context(tempfile.TemporaryFile())
             self._process = stack.enter_context(
                 subprocess.Popen(
-                    [python, "-P", str(_WORKER)],
+                    [python, "-P", str(script)],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=self._errors,
@@ -48,7 +54,8 @@ class Worker:
                 )
             )
             self._resources = stack.pop_all()
-        self.post("open", path=str(path.resolve()))
+        if script == _WORKER:
+            self.post("open", path=str(path.resolve()))
 
     def __enter__(self) -> Worker:
         return self
@@ -86,9 +93,18 @@ class Worker:
         self.post(command, **fields)
         return self.wait()
 
-    def close(self) -> None:
-        """Ends the process, whatever it is doing."""
+    @property
+    def alive(self) -> bool:
+        """Whether the process still runs."""
+        return self._process.poll() is None
+
+    def kill(self) -> None:
+        """Ends the process, whatever it is doing: who waits for its answer learns that it died."""
         self._process.kill()
+
+    def close(self) -> None:
+        """Ends the process and lets its streams go."""
+        self.kill()
         # What is still buffered was for a process that is gone.
         with contextlib.suppress(BrokenPipeError):
             self._resources.close()

@@ -238,14 +238,14 @@ def _is_generated(filename: str) -> bool:
     return filename != __file__ and not filename.startswith("<")
 
 
-def main() -> None:
-    """Answers requests until the other side closes the stream."""
+def main(kind: type[Session] = Session) -> None:
+    """Answers requests until the other side closes the stream; ``kind`` may know more commands."""
     requests, replies = _take_over_streams()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.dont_write_bytecode = True  # a run folder holds what its readers expect and no more
     sys.meta_path.insert(0, NoSpecc())
     wire = load_file(Path(__file__).with_name("wire.py"), "wire")
-    session = Session(lambda event: wire.send(replies, {"event": event}))
+    session = kind(lambda event: wire.send(replies, {"event": event}))
     while (request := wire.receive(requests)) is not None:
         command = getattr(session, request.pop("command"))
         try:
