@@ -95,7 +95,7 @@ class TrainingWriter:
         file.add("optimizer and schedule", text)
         file.want(used)
         if training.clip:
-            clipping = emit_clipping(training.clip, self.dialect.framework)
+            clipping = emit_clipping(training.clip, self.dialect.framework, self.trained)
             file.add("optimizer and schedule", clipping)
         file.want({"trace", "Trainer", "loss_and_gradients", "main", "__main__"})
 

@@ -117,9 +117,9 @@ class GroupNorm(Op):
         features = node.outputs[0].type.shape[axis]
         options = given(eps=(node["epsilon"], 1e-5))
         kind = "nn.GroupNorm"
-        plain = not node["scale"] and not node["center"]
-        # torch's own layer fails on images that need no gradient: the prelude's takes care of it.
-        if plain or (node["scale"] and node["center"] and node.outputs[0].type.rank != 4):
+        # torch's own layer fails on images that need no gradient, and may on groups of one number.
+        image = node.outputs[0].type.rank == 4 and node["scale"]
+        if not image and features != node["groups"] and node["scale"] == node["center"]:
             options |= given(affine=(node["scale"], True))
         else:
             kind = "GroupNorm"

@@ -41,8 +41,9 @@ def indifferent(program: Program) -> tuple[str, ...]:
             if value is not None:
                 readers[id(value)].append(node)
     losses: dict[int, list[Loss]] = defaultdict(list)
+    inlined = {id(a): b for a, b in zip(program.graph.outputs, graph.outputs, strict=True)}
     for loss in program.training.losses if program.training is not None else ():
-        losses[id(loss.prediction)].append(loss)
+        losses[id(inlined[id(loss.prediction)])].append(loss)
     kept = {id(value) for value in graph.outputs}
 
     def feels(value: Value, axes: frozenset[int]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from specc.ir.graph import Configured
@@ -15,10 +16,18 @@ MAX_NORM = Attribute(
 )
 
 
-class Clipping(Row):
-    """Base of the clippings: statements that rebind ``gradients``, in the words of a framework."""
+Pairs = Sequence[tuple[int, int]]
 
-    def statements(self, attributes: Mapping[str, Any], words: Framework) -> list[str]:
+
+class Clipping(Row):
+    """Base of the clippings: statements that rebind ``gradients``, in the words of a framework.
+
+    ``pairs`` are the places of tensors that are one parameter of the spec, two by two.
+    """
+
+    def statements(
+        self, attributes: Mapping[str, Any], words: Framework, pairs: Pairs = ()
+    ) -> list[str]:
         raise LookupError(self.kind)
 
     def tensorflow(self, attributes: Mapping[str, Any]) -> list[str] | None:
@@ -47,7 +56,9 @@ class GlobalNorm(Clipping):
         ),
     )
 
-    def statements(self, attributes: Mapping[str, Any], words: Framework) -> list[str]:
+    def statements(
+        self, attributes: Mapping[str, Any], words: Framework, pairs: Pairs = ()
+    ) -> list[str]:
         limit, epsilon = attributes["max_norm"], attributes["epsilon"]
         if epsilon:
             scale = words.least.format(f"{limit!r} / (norm + {epsilon!r})", 1.0)
@@ -71,10 +82,17 @@ class Norm(Clipping):
     aliases = ("clipnorm",)
     attributes = (MAX_NORM,)
 
-    def statements(self, attributes: Mapping[str, Any], words: Framework) -> list[str]:
+    def statements(
+        self, attributes: Mapping[str, Any], words: Framework, pairs: Pairs = ()
+    ) -> list[str]:
         limit = attributes["max_norm"]
+        joined = [
+            f"for a, b in {list(pairs)}:  # two tensors that are one parameter",
+            "    norms[a] = norms[b] = (norms[a] ** 2 + norms[b] ** 2) ** 0.5",
+        ]
         return [
             f"norms = [{words.norm.format('gradient')} for gradient in gradients]",
+            *(joined if pairs else ()),
             "gradients = [",
             f"    gradient * ({limit!r} / {words.most.format('norm', limit)})",
             "    for gradient, norm in zip(gradients, norms, strict=True)",
@@ -93,7 +111,9 @@ class Value(Clipping):
     aliases = ("clipvalue", "clip_grad_value")
     attributes = (Attribute("limit", Number(0, above=True), doc="The largest magnitude."),)
 
-    def statements(self, attributes: Mapping[str, Any], words: Framework) -> list[str]:
+    def statements(
+        self, attributes: Mapping[str, Any], words: Framework, pairs: Pairs = ()
+    ) -> list[str]:
         limit = attributes["limit"]
         call = words.limit.format("gradient", -limit, limit)
         return [f"gradients = [{call} for gradient in gradients]"]
@@ -102,8 +122,12 @@ class Value(Clipping):
 CLIPPINGS: Registry[Clipping] = Registry((GlobalNorm, Norm, Value))
 
 
-def emit_clipping(clips: Sequence[Configured], words: Framework) -> str:
+def emit_clipping(
+    clips: Sequence[Configured], words: Framework, parameters: Sequence[str] = ()
+) -> str:
     """The source of ``clip_gradients(gradients)``, which applies the clippings in order.
+
+    ``parameters`` has the path of each gradient's parameter: two tensors may be one parameter.
 
     The result is a new list; on TensorFlow sparse gradients become dense first, since a repeated
     row of an embedding counts once, with its sum, in every norm.
@@ -116,10 +140,11 @@ def emit_clipping(clips: Sequence[Configured], words: Framework) -> str:
         lines.append(
             f"    gradients = [{words.dense.format('gradient')} for gradient in gradients]"
         )
+    pairs = [(a, a + 1) for a, (one, other) in enumerate(pairwise(parameters)) if one == other]
     for clip in clips:
         row = CLIPPINGS[clip.kind]
         own = row.tensorflow(clip.attributes) if words is TENSORFLOW else None
-        lines += [f"    {each}" for each in own or row.statements(clip.attributes, words)]
+        lines += [f"    {each}" for each in own or row.statements(clip.attributes, words, pairs)]
     last = max(i for i, line in enumerate(lines) if line[4] not in " ]")
     if lines[last].startswith("    gradients = "):
         lines[last] = lines[last].replace("gradients =", "return", 1)

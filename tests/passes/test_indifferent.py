@@ -166,3 +166,26 @@ def test_nothing_before_a_norm_of_one_number_is_felt(found, norm):
 
 def test_a_layer_that_nothing_reads_is_judged(found):
     assert found("  - {name: d, dense: {units: 1}}\n  - {dense: 3, from: x}\n") == ()
+
+
+def test_losses_of_what_blocks_give(tmp_path):
+    path = tmp_path / "net.yaml"
+    path.write_text(BLOCK)
+    assert indifferent(load_program(path)[0]) == ("b.n.beta",)
+
+
+BLOCK = """\
+specc: 1
+inputs: {x: {shape: [3, 2, 4]}}
+targets: {y: {shape: [3, 4], dtype: int}}
+blocks:
+  shift:
+    inputs: [a]
+    layers:
+      - {name: n, layer_norm: {scale: false}}
+layers:
+  - {name: b, use: shift}
+outputs: [b]
+training:
+  loss: {sparse_categorical_crossentropy: {prediction: b, target: y, from_logits: true, axis: 2}}
+"""

@@ -135,9 +135,9 @@ class GroupNorm(nn.GroupNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         if not x.requires_grad:  # torch writes its gradient nonetheless where channels lie last
-            x = x.contiguous()
-        # F.group_norm takes no bias without a weight.
-        y = F.group_norm(x, self.num_groups, self.weight, None, self.eps)
+            x = x.clone(memory_format=torch.contiguous_format)
+        # It takes no bias without a weight; F.group_norm refuses groups of one number.
+        y = torch.group_norm(x, self.num_groups, self.weight, None, self.eps)
         return y if self.bias is None else y + self.bias.view(-1, *[1] * (x.ndim - 2))
 
 
