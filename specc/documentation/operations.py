@@ -97,7 +97,7 @@ def _example(op: Op, sample: Sample) -> list[str]:
     lines += table(("parameter", "shape", "", "starts as"), rows)
     lines += ["What the generated files hold (NumPy: in inference):", ""]
     for name, title in _BACKENDS.items():
-        text = _excerpt(compile_program(program, name, "model"), _WRITTEN[title])
+        text = _excerpt(compile_program(program, name, "model", optimize=0), _WRITTEN[title])
         lines += [f"**{title}**", "", *code(text, "python")]
     return lines
 

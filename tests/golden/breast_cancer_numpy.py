@@ -8,6 +8,7 @@ import argparse
 import hashlib
 import math
 import re
+import sys
 
 import numpy as np
 
@@ -24,16 +25,6 @@ BATCH_SIZE = 32
 
 
 # Layers -----------------------------------------------------------------------------------------
-def relu(x):
-    """max(x, 0), element by element."""
-    return np.maximum(x, 0)
-
-
-def relu_gradient(dy, y):
-    """Gradient of relu from its result y; at 0 it is 0."""
-    return dy * (y > 0)
-
-
 def sigmoid(x):
     """1 / (1 + exp(-x)); from x = -80 down it stays at 2e-35, for exp must not overflow."""
     return 1 / (1 + np.exp(np.minimum(-x, 80)))
@@ -49,6 +40,69 @@ def channel_sum(x):
         x = x.reshape(len(x), -1, x.shape[-1])
         x = np.ones(x.shape[1], x.dtype) @ x
     return np.ones(len(x), x.dtype) @ x
+
+
+def relu_gradient(dy, y):
+    """Gradient of relu from its result y; at 0 it is 0."""
+    dx = empty(dy.shape, dy.dtype)
+    np.multiply(dy, np.greater(y, 0, out=empty(y.shape, np.bool_)), out=dx)
+    return dx
+
+
+def relu(x):
+    """max(x, 0), element by element."""
+    y = empty(x.shape, x.dtype)
+    np.maximum(x, 0, out=y)
+    return y
+
+
+def dense(x, kernel, bias=None, *, relu=False):
+    """x (..., D) @ kernel (D, K), as one product over all rows.
+
+    bias (K,) is added. relu puts 0 in the place of what is negative.
+    """
+    y = empty((*x.shape[:-1], kernel.shape[1]), x.dtype)
+    np.matmul(x.reshape(-1, x.shape[-1]), kernel, out=y.reshape(-1, y.shape[-1]))
+    if bias is not None:
+        y += bias
+    if relu:
+        np.maximum(y, 0, out=y)
+    return y
+
+
+def dense_kernel_gradient(x, dy):
+    """Gradient of dense with respect to its kernel: x (..., D), dy (..., K) to (D, K)."""
+    dkernel = empty((x.shape[-1], dy.shape[-1]), dy.dtype)
+    rows, drows = x.reshape(-1, x.shape[-1]), dy.reshape(-1, dy.shape[-1])
+    np.matmul(rows.T, drows, out=dkernel)
+    return dkernel
+
+
+def added(a, b):
+    """a + b, where they have the same shape. It may be written over one of them."""
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return np.asarray(a + b)
+    y = empty(a.shape, a.dtype)
+    np.add(a, b, out=y)
+    return y
+
+
+MEMORY = {}
+
+
+def empty(shape, dtype):
+    """An array of any content, as np.empty, in memory that nothing refers to any more if there is.
+
+    A step finds what the step before it has given back: new memory from the system costs more than
+    most computations in it.
+    """
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    blocks = MEMORY.setdefault(size, [])
+    for block in blocks:
+        if sys.getrefcount(block) == 3:  # by the list, by the loop and as an argument
+            return np.ndarray(shape, dtype, block)
+    blocks.append(np.empty(size, np.uint8))
+    return np.ndarray(shape, dtype, blocks[-1])
 
 
 # Model ------------------------------------------------------------------------------------------
@@ -68,15 +122,15 @@ def forward_backward(model, inputs, targets=None, sample_weights=None, step=0, t
     """
     p = model.parameters
     measurements = inputs["measurements"]  # (batch, 30)
-    dense = relu(measurements @ p["dense.kernel"] + p["dense.bias"])  # (batch, 16)
+    dense_1 = dense(measurements, p["dense.kernel"], bias=p["dense.bias"], relu=True)  # (batch, 16)
     if not training:
-        dropout_1 = dense  # (batch, 16)
+        dropout_1 = dense_1  # (batch, 16)
     else:
         dropout_1, dropout_mask_1 = dropout(
-            dense, 0.2, layer_key(model.seed, "dropout"), step
+            dense_1, 0.2, layer_key(model.seed, "dropout"), step
         )  # (batch, 16)
-    logits = dropout_1 @ p["probability.kernel"] + p["probability.bias"]  # (batch, 1)
-    record({**locals(), "dropout": dropout_1}, "dense dropout")
+    logits = dense(dropout_1, p["probability.kernel"], bias=p["probability.bias"])  # (batch, 1)
+    record({**locals(), "dense": dense_1, "dropout": dropout_1}, "dense dropout")
     if targets is None:
         return None, logits, None
     loss = total_loss(model, logits, targets, sample_weights)
@@ -88,15 +142,15 @@ def forward_backward(model, inputs, targets=None, sample_weights=None, step=0, t
     d_probability_logits = binary_crossentropy_from_logits_gradient(
         logits, benign.astype(logits.dtype), weights=weights
     )  # (batch, 1)
-    g["probability.kernel"] = dropout_1.T @ d_probability_logits  # (16, 1)
+    g["probability.kernel"] = dense_kernel_gradient(dropout_1, d_probability_logits)  # (16, 1)
     g["probability.bias"] = channel_sum(d_probability_logits)  # (1,)
-    d_dropout = d_probability_logits @ p["probability.kernel"].T  # (batch, 16)
+    d_dropout = dense(d_probability_logits, p["probability.kernel"].T)  # (batch, 16)
     d_dense = d_dropout * dropout_mask_1  # (batch, 16)
-    d_dense_preactivation = relu_gradient(d_dense, dense)  # (batch, 16)
-    d_dense_kernel = measurements.T @ d_dense_preactivation  # (30, 16)
+    d_dense_preactivation = relu_gradient(d_dense, dense_1)  # (batch, 16)
+    d_dense_kernel = dense_kernel_gradient(measurements, d_dense_preactivation)  # (30, 16)
     g["dense.bias"] = channel_sum(d_dense_preactivation)  # (16,)
     d_dense_kernel_2 = 0.002 * p["dense.kernel"]  # (30, 16)
-    g["dense.kernel"] = d_dense_kernel + d_dense_kernel_2  # (30, 16)
+    g["dense.kernel"] = added(d_dense_kernel, d_dense_kernel_2)  # (30, 16)
     return loss, logits, {path: g[path] for path in p if path in g}
 
 

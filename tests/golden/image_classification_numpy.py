@@ -9,6 +9,7 @@ import argparse
 import hashlib
 import math
 import re
+import sys
 
 import numpy as np
 
@@ -25,89 +26,10 @@ BATCH_SIZE = 64
 
 
 # Layers -----------------------------------------------------------------------------------------
-def relu(x):
-    """max(x, 0), element by element."""
-    return np.maximum(x, 0)
-
-
-def relu_gradient(dy, y):
-    """Gradient of relu from its result y; at 0 it is 0."""
-    return dy * (y > 0)
-
-
 def softmax(x, axis):
     """exp(x) divided by its sum along axis; the largest is taken off first against overflow."""
     exponentials = np.exp(x - x.max(axis=axis, keepdims=True))
     return exponentials / exponentials.sum(axis=axis, keepdims=True)
-
-
-def image_windows(x, kernel_size, strides=(1, 1), padding=((0, 0), (0, 0))):
-    """Patches of x (N, H, W, C), one per position of a kernel: a view (N, OH, OW, kh, kw, C).
-
-    padding is ((top, bottom), (left, right)), filled with zeros.
-    """
-    if np.any(padding):
-        x = np.pad(x, ((0, 0), *padding, (0, 0)))
-    windows = np.lib.stride_tricks.sliding_window_view(x, kernel_size, axis=(1, 2))
-    if strides != (1, 1):
-        windows = windows[:, :: strides[0], :: strides[1]]
-    return windows.transpose(0, 1, 2, 4, 5, 3)
-
-
-def image_blocks(windows):
-    """Parts of the batch of image_windows whose patches, about a million numbers, stay in cache."""
-    images = max(1, 2**20 // int(np.prod(windows.shape[1:])))
-    return [slice(start, start + images) for start in range(0, len(windows), images)]
-
-
-def conv2d(x, kernel, strides=(1, 1), padding=((0, 0), (0, 0))):
-    """Convolve x (N, H, W, C) with kernel (kh, kw, C, F) to (N, OH, OW, F).
-
-    A matrix product does it: the patches are the rows, the filters the columns. padding is
-    ((top, bottom), (left, right)).
-    """
-    kernel_height, kernel_width, _, filters = kernel.shape
-    windows = image_windows(x, (kernel_height, kernel_width), strides, padding)
-    flat_kernel = kernel.reshape(-1, filters)
-    y = np.empty((*windows.shape[:3], filters), x.dtype)
-    for block in image_blocks(windows):
-        patches = windows[block].reshape(-1, len(flat_kernel))
-        np.matmul(patches, flat_kernel, out=y[block].reshape(-1, filters))
-    return y
-
-
-def conv2d_input_gradient(dy, kernel, input_shape, strides=(1, 1), padding=((0, 0), (0, 0))):
-    """Gradient of conv2d with respect to its input: dy (N, OH, OW, F) to dx of input_shape.
-
-    Each tap (i, j) of the kernel sends dy @ kernel[i, j].T back to the pixels it read.
-    """
-    batch, height, width, channels = input_shape
-    (top, bottom), (left, right) = padding
-    _, out_height, out_width, filters = dy.shape
-    dx = np.zeros((batch, top + height + bottom, left + width + right, channels), dy.dtype)
-    rows = dy.reshape(-1, filters)
-    for i in range(kernel.shape[0]):
-        for j in range(kernel.shape[1]):
-            target = dx[:, i :: strides[0], j :: strides[1]]
-            target = target[:, :out_height, :out_width]
-            target += (rows @ kernel[i, j].T).reshape(target.shape)
-    if np.any(padding):
-        dx = dx[:, top : top + height, left : left + width]
-    return dx
-
-
-def conv2d_kernel_gradient(x, dy, kernel_shape, strides=(1, 1), padding=((0, 0), (0, 0))):
-    """Gradient of conv2d with respect to its kernel: x (N, H, W, C), dy (N, OH, OW, F).
-
-    The patches' matrix, transposed, times dy.
-    """
-    kernel_height, kernel_width, channels, filters = kernel_shape
-    windows = image_windows(x, (kernel_height, kernel_width), strides, padding)
-    dkernel = np.zeros((kernel_height * kernel_width * channels, filters), dy.dtype)
-    for block in image_blocks(windows):
-        patches = windows[block].reshape(-1, len(dkernel))
-        dkernel += patches.T @ dy[block].reshape(-1, filters)
-    return dkernel.reshape(kernel_shape)
 
 
 def channel_sum(x):
@@ -122,54 +44,10 @@ def channel_sum(x):
     return np.ones(len(x), x.dtype) @ x
 
 
-def sum_over(x, axes):
-    """Sum of x over the axes (counted from 0), which stay with length 1.
-
-    The two usual cases are products with ones, which are faster.
-    """
-    last = x.ndim - 1
-    if axes == tuple(range(last)):
-        return channel_sum(x).reshape((1,) * last + x.shape[last:])
-    if axes == (last,):
-        return (x @ np.ones(x.shape[last], x.dtype))[..., None]
-    return x.sum(axis=axes, keepdims=True)
-
-
 def scale_and_shift(normalized, gamma, beta, shape):
     """normalized * gamma + beta, either of which may be None; shape spreads them over the axes."""
     y = normalized if gamma is None else normalized * gamma.reshape(shape)
     return y if beta is None else y + beta.reshape(shape)
-
-
-def batch_norm(x, gamma, beta, axes, epsilon):
-    """Normalize each feature of x by its statistics over the batch: all axes but the feature's.
-
-    Returns y, the normalized x, the mean (C,), the biased variance (C,) and 1 / sqrt(variance +
-    epsilon). gamma and beta are (C,) or None.
-    """
-    total = sum_over(x, axes)
-    count = x.size // total.size
-    mean = total / count
-    centred = x - mean
-    variance = sum_over(centred * centred, axes) / count
-    inverse_deviation = 1 / np.sqrt(variance + epsilon)
-    normalized = centred * inverse_deviation
-    y = scale_and_shift(normalized, gamma, beta, mean.shape)
-    return y, normalized, mean.reshape(-1), variance.reshape(-1), inverse_deviation
-
-
-def batch_norm_gradient(dy, normalized, gamma, inverse_deviation, axes):
-    """Gradients of batch_norm with respect to x, gamma (C,) and beta (C,).
-
-    The mean and the variance depend on every x: they take out what dy has in common with 1 and
-    with the normalized x.
-    """
-    dbeta = sum_over(dy, axes)
-    dgamma = sum_over(dy * normalized, axes)
-    count = dy.size // dbeta.size
-    scale = inverse_deviation if gamma is None else inverse_deviation * gamma.reshape(dbeta.shape)
-    dx = scale * (dy - dbeta / count - normalized * (dgamma / count))
-    return dx, dgamma.reshape(-1), dbeta.reshape(-1)
 
 
 def batch_norm_inference(x, gamma, beta, mean, variance, axes, epsilon):
@@ -189,6 +67,305 @@ def update_statistics(moving_mean, moving_variance, mean, variance, keep):
     moving_mean += (1 - keep) * mean
     moving_variance *= keep
     moving_variance += (1 - keep) * variance
+
+
+def relu_gradient(dy, y, out=None):
+    """Gradient of relu from its result y; at 0 it is 0."""
+    dx = empty(dy.shape, dy.dtype) if out is None else out
+    np.multiply(dy, np.greater(y, 0, out=empty(y.shape, np.bool_)), out=dx)
+    return dx
+
+
+def relu(x):
+    """max(x, 0), element by element."""
+    y = empty(x.shape, x.dtype)
+    np.maximum(x, 0, out=y)
+    return y
+
+
+def image_parts(count, size):
+    """Slices of a batch of `count` images, each of as many as hold 2**17 numbers, at `size` each.
+
+    What a part computes stays in the cache until its last step.
+    """
+    images = max(1, 2**17 // size)
+    for start in range(0, count, images):
+        yield slice(start, min(start + images, count))
+
+
+def padded_images(x, padding):
+    """x (N, H, W, C) with ((top, bottom), (left, right)) rows and columns of zeros around it."""
+    (top, bottom), (left, right) = padding
+    batch, height, width, channels = x.shape
+    y = empty((batch, top + height + bottom, left + width + right, channels), x.dtype)
+    y[:, :top], y[:, top + height :] = 0, 0
+    y[:, :, :left], y[:, :, left + width :] = 0, 0
+    y[:, top : top + height, left : left + width] = x
+    return y
+
+
+def image_patches(x, kernel_size, strides=(1, 1), dilation=(1, 1)):
+    """Patches of x (N, H, W, C), one per position of a kernel, in rows: (N * OH * OW, kh * kw * C).
+
+    strides and dilation are those of the kernel.
+    """
+    height, width = kernel_size
+    if dilation != (1, 1):
+        height, width = (height - 1) * dilation[0] + 1, (width - 1) * dilation[1] + 1
+    windows = np.lib.stride_tricks.sliding_window_view(x, (height, width), axis=(1, 2))
+    if dilation != (1, 1):
+        windows = windows[..., :: dilation[0], :: dilation[1]]
+    if strides != (1, 1):
+        windows = windows[:, :: strides[0], :: strides[1]]
+    windows = windows.transpose(0, 1, 2, 4, 5, 3)
+    patches = empty(windows.shape, x.dtype)
+    patches[...] = windows
+    return patches.reshape(-1, kernel_size[0] * kernel_size[1] * x.shape[-1])
+
+
+def row_patches(x, width):
+    """Patches of one row of a kernel, of this width: x (N, H, W, C) to (N, H, OW, width * C).
+
+    The rows of the kernel read the same patches, one row of the image further down each time.
+    """
+    windows = np.lib.stride_tricks.sliding_window_view(x, width, axis=2).swapaxes(-1, -2)
+    patches = empty(windows.shape, x.dtype)
+    patches[...] = windows
+    return patches.reshape(*windows.shape[:3], -1)
+
+
+def convolved_size(size, kernel_size, strides, padding, dilation):
+    """Height and width of what a convolution makes of an image of this size."""
+    height, width = (
+        (length + sum(pads) - (reach - 1) * apart - 1) // step + 1
+        for length, reach, step, pads, apart in zip(
+            size, kernel_size, strides, padding, dilation, strict=True
+        )
+    )
+    return height, width
+
+
+def by_rows(kernel, strides, dilation):
+    """Whether a convolution is a sum of products, one for each row of its kernel.
+
+    This copies each pixel `width` times and not `height * width` times. It needs neighbouring
+    pixels, and does not pay with a single channel.
+    """
+    return strides == (1, 1) and dilation == (1, 1) and kernel.shape[2] > 1
+
+
+def conv2d(x, kernel, strides=(1, 1), padding=((0, 0), (0, 0))):
+    """Convolve x (N, H, W, C) with kernel (kh, kw, C, F) to (N, OH, OW, F).
+
+    padding is ((top, bottom), (left, right)).
+    """
+    kernel_size, filters = kernel.shape[:2], kernel.shape[3]
+    height, width = convolved_size(x.shape[1:3], kernel_size, strides, padding, (1, 1))
+    y = empty((len(x), height, width, filters), x.dtype)
+    for part in image_parts(len(x), height * width * kernel[0].size // filters):
+        images = padded_images(x[part], padding) if np.any(padding) else x[part]
+        convolve(images, kernel, y[part], strides, (1, 1))
+    return y
+
+
+def convolve(x, kernel, y, strides, dilation):
+    """Writes the convolution of x, padding and all, into y: products of patches and the kernel."""
+    batch, height, width, filters = y.shape
+    if not by_rows(kernel, strides, dilation):
+        patches = image_patches(x, kernel.shape[:2], strides, dilation)
+        np.matmul(patches, kernel.reshape(-1, filters), out=y.reshape(-1, filters))
+        return
+    patches = row_patches(x, kernel.shape[1])
+    rows = y.reshape(batch, height * width, filters)
+    product = empty(rows.shape, y.dtype)
+    for i in range(len(kernel)):
+        below = patches[:, i : i + height].reshape(batch, height * width, -1)
+        np.matmul(below, kernel[i].reshape(-1, filters), out=product if i else rows)
+        if i:
+            rows += product
+
+
+def dense(x, kernel, bias=None):
+    """x (..., D) @ kernel (D, K), as one product over all rows.
+
+    bias (K,) is added.
+    """
+    y = empty((*x.shape[:-1], kernel.shape[1]), x.dtype)
+    np.matmul(x.reshape(-1, x.shape[-1]), kernel, out=y.reshape(-1, y.shape[-1]))
+    if bias is not None:
+        y += bias
+    return y
+
+
+def conv2d_kernel_gradient(x, dy, kernel_shape, strides=(1, 1), padding=((0, 0), (0, 0))):
+    """Gradient of conv2d with respect to its kernel: x (N, H, W, C), dy (N, OH, OW, F).
+
+    The patches' matrix, transposed, times dy.
+    """
+    kernel_height, kernel_width, channels, filters = kernel_shape
+    dkernel = empty(kernel_shape, dy.dtype)
+    dkernel[...] = 0
+    pixels = dy.shape[1] * dy.shape[2]
+    rows = by_rows(dkernel, strides, (1, 1)) and pixels >= 36  # products that are not too small
+    for part in image_parts(len(x), pixels * kernel_width * channels):
+        images = padded_images(x[part], padding) if np.any(padding) else x[part]
+        dpart = dy[part].reshape(-1, pixels, filters)
+        if not rows:
+            patches = image_patches(images, (kernel_height, kernel_width), strides, (1, 1))
+            dkernel += (patches.T @ dpart.reshape(-1, filters)).reshape(kernel_shape)
+            continue
+        patches = row_patches(images, kernel_width)
+        for i in range(kernel_height):
+            below = patches[:, i : i + dy.shape[1]].reshape(len(dpart), pixels, -1)
+            products = empty((len(dpart), below.shape[-1], filters), dy.dtype)
+            np.matmul(below.swapaxes(1, 2), dpart, out=products)
+            dkernel[i] += products.sum(axis=0).reshape(dkernel[i].shape)
+    return dkernel
+
+
+def conv2d_input_gradient(dy, kernel, input_shape, strides=(1, 1), padding=((0, 0), (0, 0))):
+    """Gradient of conv2d with respect to its input: dy (N, OH, OW, F) to dx of input_shape.
+
+    With steps of one pixel it is the convolution of dy with the kernel turned by 180 degrees,
+    unless dy is much smaller than the input. Else each tap (i, j) of the kernel sends
+    dy @ kernel[i, j].T back to the pixels it read.
+    """
+    batch, height, width, channels = input_shape
+    _, out_height, out_width, filters = dy.shape
+    (top, bottom), (left, right) = padding
+    down, across = kernel.shape[0] - 1, kernel.shape[1] - 1
+    around = (down - top, down - bottom), (across - left, across - right)
+    by_one = strides == (1, 1)
+    if by_one and np.min(around) >= 0 and (2 * out_height * out_width >= height * width):
+        turned = np.ascontiguousarray(kernel[::-1, ::-1].swapaxes(2, 3))
+        return conv2d(dy, turned, padding=around)
+    dx = empty((batch, top + height + bottom, left + width + right, channels), dy.dtype)
+    dx[...] = 0
+    turned = kernel.transpose(3, 0, 1, 2).reshape(filters, -1)
+    for part in image_parts(batch, out_height * out_width * turned.shape[1]):
+        dpatches = empty((len(dy[part]), out_height, out_width, *kernel.shape[:3]), dy.dtype)
+        products = dpatches.reshape(-1, turned.shape[1])
+        np.matmul(dy[part].reshape(-1, filters), turned, out=products)
+        for i in range(kernel.shape[0]):
+            for j in range(kernel.shape[1]):
+                target = dx[part, i :: strides[0], j :: strides[1]]
+                target[:, :out_height, :out_width] += dpatches[:, :, :, i, j]
+    if np.any(padding):
+        dx = dx[:, top : top + height, left : left + width]
+    return dx
+
+
+def dense_kernel_gradient(x, dy):
+    """Gradient of dense with respect to its kernel: x (..., D), dy (..., K) to (D, K)."""
+    dkernel = empty((x.shape[-1], dy.shape[-1]), dy.dtype)
+    rows, drows = x.reshape(-1, x.shape[-1]), dy.reshape(-1, dy.shape[-1])
+    np.matmul(rows.T, drows, out=dkernel)
+    return dkernel
+
+
+def added(a, b, out=None):
+    """a + b, where they have the same shape. It may be written over one of them."""
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return np.asarray(a + b)
+    y = empty(a.shape, a.dtype) if out is None else out
+    np.add(a, b, out=y)
+    return y
+
+
+MEMORY = {}
+
+
+def empty(shape, dtype):
+    """An array of any content, as np.empty, in memory that nothing refers to any more if there is.
+
+    A step finds what the step before it has given back: new memory from the system costs more than
+    most computations in it.
+    """
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    blocks = MEMORY.setdefault(size, [])
+    for block in blocks:
+        if sys.getrefcount(block) == 3:  # by the list, by the loop and as an argument
+            return np.ndarray(shape, dtype, block)
+    blocks.append(np.empty(size, np.uint8))
+    return np.ndarray(shape, dtype, blocks[-1])
+
+
+def row_parts(x):
+    """Slices of the rows of x (M, S), each of as many as hold 2**15 numbers."""
+    rows = max(1, 2**15 // x.shape[1])
+    for start in range(0, len(x), rows):
+        yield slice(start, start + rows)
+
+
+def channel_rows(x):
+    """x (N, ..., C) as (M, S), a whole number of pixels in a row: short rows are slow."""
+    pixels = x.shape[-2] if x.ndim > 2 else 1
+    return x.reshape(-1, pixels * x.shape[-1])
+
+
+def sum_of_pixels(rows, channels):
+    """Sum by channel of what channel_rows gives."""
+    pixels = np.ones(len(rows), rows.dtype) @ rows
+    return np.asarray(pixels.reshape(-1, channels).sum(axis=0))
+
+
+def channel_norm(x, gamma, beta, epsilon):
+    """Normalize each channel of x (N, ..., C) by its statistics over all other axes.
+
+    Returns y, the normalized x, the mean (C,), the biased variance (C,) and 1 / sqrt(variance +
+    epsilon). gamma and beta are (C,) or None.
+    """
+    rows, channels = channel_rows(x), x.shape[-1]
+    pixels, count = rows.shape[1] // channels, x.size // channels
+    mean = sum(sum_of_pixels(rows[part], channels) for part in row_parts(rows)) / count
+    y, normalized = empty(rows.shape, x.dtype), empty(rows.shape, x.dtype)
+    means = np.tile(mean, pixels)
+    variance = np.zeros_like(mean)
+    for part in row_parts(rows):
+        centred, squares = normalized[part], y[part]
+        np.subtract(rows[part], means, out=centred)
+        np.multiply(centred, centred, out=squares)
+        variance += sum_of_pixels(squares, channels)
+    variance /= count
+    inverse_deviation = 1 / np.sqrt(variance + epsilon)
+    scale = np.tile(inverse_deviation, pixels)
+    gammas = None if gamma is None else np.tile(gamma, pixels)
+    betas = None if beta is None else np.tile(beta, pixels)
+    for part in row_parts(rows):
+        normalized[part] *= scale
+        np.multiply(normalized[part], 1 if gammas is None else gammas, out=y[part])
+        if betas is not None:
+            y[part] += betas
+    shaped = y.reshape(x.shape), normalized.reshape(x.shape)
+    return *shaped, mean, variance, inverse_deviation
+
+
+def channel_norm_gradient(dy, normalized, gamma, inverse_deviation, out=None):
+    """Gradients of channel_norm with respect to x, gamma (C,) and beta (C,).
+
+    The mean and the variance depend on every x: they take out what dy has in common with 1 and
+    with the normalized x.
+    """
+    rows, channels = channel_rows(dy), dy.shape[-1]
+    kept = normalized.reshape(rows.shape)
+    pixels, count = rows.shape[1] // channels, dy.size // channels
+    dx = channel_rows(empty(dy.shape, dy.dtype) if out is None else out)
+    dgamma, dbeta = np.zeros((2, channels), dy.dtype)
+    products = empty(rows[next(row_parts(rows))].shape, dy.dtype)
+    for part in row_parts(rows):
+        product = products[: len(rows[part])]
+        np.multiply(rows[part], kept[part], out=product)
+        dgamma += sum_of_pixels(product, channels)
+        dbeta += sum_of_pixels(rows[part], channels)
+    common, along = np.tile(dbeta / count, pixels), np.tile(dgamma / count, pixels)
+    scale = np.tile(inverse_deviation if gamma is None else inverse_deviation * gamma, pixels)
+    for part in row_parts(rows):
+        product = products[: len(rows[part])]
+        np.multiply(kept[part], along, out=product)
+        np.subtract(rows[part], common, out=dx[part])
+        dx[part] -= product
+        dx[part] *= scale
+    return dx.reshape(dy.shape), dgamma, dbeta
 
 
 # Model ------------------------------------------------------------------------------------------
@@ -251,8 +428,8 @@ def forward_backward(model, inputs, targets=None, sample_weights=None, step=0, t
             batch_norm_mean,
             batch_norm_variance,
             batch_norm_inverse_deviation,
-        ) = batch_norm(
-            stem, p["batch_norm.gamma"], p["batch_norm.beta"], (0, 1, 2), 0.001
+        ) = channel_norm(
+            stem, p["batch_norm.gamma"], p["batch_norm.beta"], 0.001
         )  # (batch, 14, 14, 16)
         update_statistics(
             p["batch_norm.moving_mean"],
@@ -282,12 +459,8 @@ def forward_backward(model, inputs, targets=None, sample_weights=None, step=0, t
             residual_batch_norm_mean,
             residual_batch_norm_variance,
             residual_batch_norm_inverse_deviation,
-        ) = batch_norm(
-            residual_conv1,
-            p["residual.batch_norm.gamma"],
-            p["residual.batch_norm.beta"],
-            (0, 1, 2),
-            0.001,
+        ) = channel_norm(
+            residual_conv1, p["residual.batch_norm.gamma"], p["residual.batch_norm.beta"], 0.001
         )  # (batch, 14, 14, 16)
         update_statistics(
             p["residual.batch_norm.moving_mean"],
@@ -317,8 +490,8 @@ def forward_backward(model, inputs, targets=None, sample_weights=None, step=0, t
             residual_y_mean,
             residual_y_variance,
             residual_y_inverse_deviation,
-        ) = batch_norm(
-            residual_conv2, p["residual.y.gamma"], p["residual.y.beta"], (0, 1, 2), 0.001
+        ) = channel_norm(
+            residual_conv2, p["residual.y.gamma"], p["residual.y.beta"], 0.001
         )  # (batch, 14, 14, 16)
         update_statistics(
             p["residual.y.moving_mean"],
@@ -345,8 +518,8 @@ def forward_backward(model, inputs, targets=None, sample_weights=None, step=0, t
             residual_s_mean,
             residual_s_variance,
             residual_s_inverse_deviation,
-        ) = batch_norm(
-            residual_shortcut, p["residual.s.gamma"], p["residual.s.beta"], (0, 1, 2), 0.001
+        ) = channel_norm(
+            residual_shortcut, p["residual.s.gamma"], p["residual.s.beta"], 0.001
         )  # (batch, 14, 14, 16)
         update_statistics(
             p["residual.s.moving_mean"],
@@ -355,7 +528,7 @@ def forward_backward(model, inputs, targets=None, sample_weights=None, step=0, t
             residual_s_variance,
             0.99,
         )
-    residual_add = residual_y + residual_s  # (batch, 14, 14, 16)
+    residual_add = added(residual_y, residual_s)  # (batch, 14, 14, 16)
     residual_z = relu(residual_add)  # (batch, 14, 14, 16)
     stage_0_conv1 = conv2d(
         residual_z, p["stage.0.conv1.kernel"], strides=(2, 2), padding=((0, 1), (0, 1))
@@ -377,12 +550,8 @@ def forward_backward(model, inputs, targets=None, sample_weights=None, step=0, t
             stage_0_batch_norm_mean,
             stage_0_batch_norm_variance,
             stage_0_batch_norm_inverse_deviation,
-        ) = batch_norm(
-            stage_0_conv1,
-            p["stage.0.batch_norm.gamma"],
-            p["stage.0.batch_norm.beta"],
-            (0, 1, 2),
-            0.001,
+        ) = channel_norm(
+            stage_0_conv1, p["stage.0.batch_norm.gamma"], p["stage.0.batch_norm.beta"], 0.001
         )  # (batch, 7, 7, 32)
         update_statistics(
             p["stage.0.batch_norm.moving_mean"],
@@ -412,8 +581,8 @@ def forward_backward(model, inputs, targets=None, sample_weights=None, step=0, t
             stage_0_y_mean,
             stage_0_y_variance,
             stage_0_y_inverse_deviation,
-        ) = batch_norm(
-            stage_0_conv2, p["stage.0.y.gamma"], p["stage.0.y.beta"], (0, 1, 2), 0.001
+        ) = channel_norm(
+            stage_0_conv2, p["stage.0.y.gamma"], p["stage.0.y.beta"], 0.001
         )  # (batch, 7, 7, 32)
         update_statistics(
             p["stage.0.y.moving_mean"],
@@ -442,8 +611,8 @@ def forward_backward(model, inputs, targets=None, sample_weights=None, step=0, t
             stage_0_s_mean,
             stage_0_s_variance,
             stage_0_s_inverse_deviation,
-        ) = batch_norm(
-            stage_0_shortcut, p["stage.0.s.gamma"], p["stage.0.s.beta"], (0, 1, 2), 0.001
+        ) = channel_norm(
+            stage_0_shortcut, p["stage.0.s.gamma"], p["stage.0.s.beta"], 0.001
         )  # (batch, 7, 7, 32)
         update_statistics(
             p["stage.0.s.moving_mean"],
@@ -452,7 +621,7 @@ def forward_backward(model, inputs, targets=None, sample_weights=None, step=0, t
             stage_0_s_variance,
             0.99,
         )
-    stage_0_add = stage_0_y + stage_0_s  # (batch, 7, 7, 32)
+    stage_0_add = added(stage_0_y, stage_0_s)  # (batch, 7, 7, 32)
     stage_0_z = relu(stage_0_add)  # (batch, 7, 7, 32)
     stage_1_conv1 = conv2d(
         stage_0_z, p["stage.1.conv1.kernel"], strides=(2, 2), padding=((1, 1), (1, 1))
@@ -474,12 +643,8 @@ def forward_backward(model, inputs, targets=None, sample_weights=None, step=0, t
             stage_1_batch_norm_mean,
             stage_1_batch_norm_variance,
             stage_1_batch_norm_inverse_deviation,
-        ) = batch_norm(
-            stage_1_conv1,
-            p["stage.1.batch_norm.gamma"],
-            p["stage.1.batch_norm.beta"],
-            (0, 1, 2),
-            0.001,
+        ) = channel_norm(
+            stage_1_conv1, p["stage.1.batch_norm.gamma"], p["stage.1.batch_norm.beta"], 0.001
         )  # (batch, 4, 4, 64)
         update_statistics(
             p["stage.1.batch_norm.moving_mean"],
@@ -509,8 +674,8 @@ def forward_backward(model, inputs, targets=None, sample_weights=None, step=0, t
             stage_1_y_mean,
             stage_1_y_variance,
             stage_1_y_inverse_deviation,
-        ) = batch_norm(
-            stage_1_conv2, p["stage.1.y.gamma"], p["stage.1.y.beta"], (0, 1, 2), 0.001
+        ) = channel_norm(
+            stage_1_conv2, p["stage.1.y.gamma"], p["stage.1.y.beta"], 0.001
         )  # (batch, 4, 4, 64)
         update_statistics(
             p["stage.1.y.moving_mean"],
@@ -539,8 +704,8 @@ def forward_backward(model, inputs, targets=None, sample_weights=None, step=0, t
             stage_1_s_mean,
             stage_1_s_variance,
             stage_1_s_inverse_deviation,
-        ) = batch_norm(
-            stage_1_shortcut, p["stage.1.s.gamma"], p["stage.1.s.beta"], (0, 1, 2), 0.001
+        ) = channel_norm(
+            stage_1_shortcut, p["stage.1.s.gamma"], p["stage.1.s.beta"], 0.001
         )  # (batch, 4, 4, 64)
         update_statistics(
             p["stage.1.s.moving_mean"],
@@ -549,7 +714,7 @@ def forward_backward(model, inputs, targets=None, sample_weights=None, step=0, t
             stage_1_s_variance,
             0.99,
         )
-    stage_1_add = stage_1_y + stage_1_s  # (batch, 4, 4, 64)
+    stage_1_add = added(stage_1_y, stage_1_s)  # (batch, 4, 4, 64)
     stage_1_z = relu(stage_1_add)  # (batch, 4, 4, 64)
     global_average_pool2d = stage_1_z.mean(axis=(1, 2))  # (batch, 64)
     if not training:
@@ -558,7 +723,9 @@ def forward_backward(model, inputs, targets=None, sample_weights=None, step=0, t
         dropout_1, dropout_mask_1 = dropout(
             global_average_pool2d, 0.2, layer_key(model.seed, "dropout"), step
         )  # (batch, 64)
-    logits = dropout_1 @ p["probabilities.kernel"] + p["probabilities.bias"]  # (batch, 10)
+    logits = dense(
+        dropout_1, p["probabilities.kernel"], bias=p["probabilities.bias"]
+    )  # (batch, 10)
     record(
         {**locals(), "batch_norm": batch_norm_1, "relu": relu_1, "dropout": dropout_1},
         "stem batch_norm relu residual.conv1 residual.batch_norm residual.relu "
@@ -575,55 +742,85 @@ def forward_backward(model, inputs, targets=None, sample_weights=None, step=0, t
     weights = value_weights(logits.shape[:1], logits.dtype, sample_weights)  # (batch,)
 
     # Backward: d_x is the gradient of the loss with respect to x
+    del (
+        stem,
+        batch_norm_1,
+        residual_conv1,
+        residual_batch_norm,
+        residual_conv2,
+        residual_y,
+        residual_shortcut,
+        residual_s,
+        residual_add,
+        stage_0_conv1,
+        stage_0_batch_norm,
+        stage_0_conv2,
+        stage_0_y,
+        stage_0_shortcut,
+        stage_0_s,
+        stage_0_add,
+        stage_1_conv1,
+        stage_1_batch_norm,
+        stage_1_conv2,
+        stage_1_y,
+        stage_1_shortcut,
+        stage_1_s,
+        stage_1_add,
+    )
     g = {}
     d_probabilities_logits = sparse_categorical_crossentropy_from_logits_gradient(
         logits, label, weights=weights
     )  # (batch, 10)
-    g["probabilities.kernel"] = dropout_1.T @ d_probabilities_logits  # (64, 10)
+    g["probabilities.kernel"] = dense_kernel_gradient(dropout_1, d_probabilities_logits)  # (64, 10)
     g["probabilities.bias"] = channel_sum(d_probabilities_logits)  # (10,)
-    d_dropout = d_probabilities_logits @ p["probabilities.kernel"].T  # (batch, 64)
+    d_dropout = dense(d_probabilities_logits, p["probabilities.kernel"].T)  # (batch, 64)
     d_global_average_pool2d = d_dropout * dropout_mask_1  # (batch, 64)
     d_stage_1_z = np.broadcast_to(
         d_global_average_pool2d[:, None, None, :] * (d_global_average_pool2d.size / stage_1_z.size),
         stage_1_z.shape,
     )  # (batch, 4, 4, 64)
     d_stage_1_add = relu_gradient(d_stage_1_z, stage_1_z)  # (batch, 4, 4, 64)
-    d_stage_1_shortcut, g["stage.1.s.gamma"], g["stage.1.s.beta"] = batch_norm_gradient(
-        d_stage_1_add,
-        stage_1_s_normalized,
-        p["stage.1.s.gamma"],
-        stage_1_s_inverse_deviation,
-        (0, 1, 2),
+    del stage_1_z, d_stage_1_z
+    d_stage_1_shortcut, g["stage.1.s.gamma"], g["stage.1.s.beta"] = channel_norm_gradient(
+        d_stage_1_add, stage_1_s_normalized, p["stage.1.s.gamma"], stage_1_s_inverse_deviation
     )  # (batch, 4, 4, 64)
+    del stage_1_s_normalized
     g["stage.1.shortcut.kernel"] = conv2d_kernel_gradient(
         stage_0_z, d_stage_1_shortcut, p["stage.1.shortcut.kernel"].shape, strides=(2, 2)
     )  # (1, 1, 32, 64)
     d_stage_0_z = conv2d_input_gradient(
         d_stage_1_shortcut, p["stage.1.shortcut.kernel"], stage_0_z.shape, strides=(2, 2)
     )  # (batch, 7, 7, 32)
-    d_stage_1_conv2, g["stage.1.y.gamma"], g["stage.1.y.beta"] = batch_norm_gradient(
+    del d_stage_1_shortcut
+    d_stage_1_conv2, g["stage.1.y.gamma"], g["stage.1.y.beta"] = channel_norm_gradient(
         d_stage_1_add,
         stage_1_y_normalized,
         p["stage.1.y.gamma"],
         stage_1_y_inverse_deviation,
-        (0, 1, 2),
+        out=d_stage_1_add,
     )  # (batch, 4, 4, 64)
+    del stage_1_y_normalized, d_stage_1_add
     g["stage.1.conv2.kernel"] = conv2d_kernel_gradient(
         stage_1_relu, d_stage_1_conv2, p["stage.1.conv2.kernel"].shape, padding=((1, 1), (1, 1))
     )  # (3, 3, 64, 64)
     d_stage_1_relu = conv2d_input_gradient(
         d_stage_1_conv2, p["stage.1.conv2.kernel"], stage_1_relu.shape, padding=((1, 1), (1, 1))
     )  # (batch, 4, 4, 64)
-    d_stage_1_batch_norm = relu_gradient(d_stage_1_relu, stage_1_relu)  # (batch, 4, 4, 64)
+    del d_stage_1_conv2
+    d_stage_1_batch_norm = relu_gradient(
+        d_stage_1_relu, stage_1_relu, out=d_stage_1_relu
+    )  # (batch, 4, 4, 64)
+    del stage_1_relu, d_stage_1_relu
     d_stage_1_conv1, g["stage.1.batch_norm.gamma"], g["stage.1.batch_norm.beta"] = (
-        batch_norm_gradient(
+        channel_norm_gradient(
             d_stage_1_batch_norm,
             stage_1_batch_norm_normalized,
             p["stage.1.batch_norm.gamma"],
             stage_1_batch_norm_inverse_deviation,
-            (0, 1, 2),
+            out=d_stage_1_batch_norm,
         )
     )  # (batch, 4, 4, 64)
+    del stage_1_batch_norm_normalized, d_stage_1_batch_norm
     g["stage.1.conv1.kernel"] = conv2d_kernel_gradient(
         stage_0_z,
         d_stage_1_conv1,
@@ -638,44 +835,51 @@ def forward_backward(model, inputs, targets=None, sample_weights=None, step=0, t
         strides=(2, 2),
         padding=((1, 1), (1, 1)),
     )  # (batch, 7, 7, 32)
-    d_stage_0_z_3 = d_stage_0_z + d_stage_0_z_2  # (batch, 7, 7, 32)
-    d_stage_0_add = relu_gradient(d_stage_0_z_3, stage_0_z)  # (batch, 7, 7, 32)
-    d_stage_0_shortcut, g["stage.0.s.gamma"], g["stage.0.s.beta"] = batch_norm_gradient(
-        d_stage_0_add,
-        stage_0_s_normalized,
-        p["stage.0.s.gamma"],
-        stage_0_s_inverse_deviation,
-        (0, 1, 2),
+    del d_stage_1_conv1
+    d_stage_0_z_3 = added(d_stage_0_z, d_stage_0_z_2, out=d_stage_0_z)  # (batch, 7, 7, 32)
+    del d_stage_0_z, d_stage_0_z_2
+    d_stage_0_add = relu_gradient(d_stage_0_z_3, stage_0_z, out=d_stage_0_z_3)  # (batch, 7, 7, 32)
+    del stage_0_z, d_stage_0_z_3
+    d_stage_0_shortcut, g["stage.0.s.gamma"], g["stage.0.s.beta"] = channel_norm_gradient(
+        d_stage_0_add, stage_0_s_normalized, p["stage.0.s.gamma"], stage_0_s_inverse_deviation
     )  # (batch, 7, 7, 32)
+    del stage_0_s_normalized
     g["stage.0.shortcut.kernel"] = conv2d_kernel_gradient(
         residual_z, d_stage_0_shortcut, p["stage.0.shortcut.kernel"].shape, strides=(2, 2)
     )  # (1, 1, 16, 32)
     d_residual_z = conv2d_input_gradient(
         d_stage_0_shortcut, p["stage.0.shortcut.kernel"], residual_z.shape, strides=(2, 2)
     )  # (batch, 14, 14, 16)
-    d_stage_0_conv2, g["stage.0.y.gamma"], g["stage.0.y.beta"] = batch_norm_gradient(
+    del d_stage_0_shortcut
+    d_stage_0_conv2, g["stage.0.y.gamma"], g["stage.0.y.beta"] = channel_norm_gradient(
         d_stage_0_add,
         stage_0_y_normalized,
         p["stage.0.y.gamma"],
         stage_0_y_inverse_deviation,
-        (0, 1, 2),
+        out=d_stage_0_add,
     )  # (batch, 7, 7, 32)
+    del stage_0_y_normalized, d_stage_0_add
     g["stage.0.conv2.kernel"] = conv2d_kernel_gradient(
         stage_0_relu, d_stage_0_conv2, p["stage.0.conv2.kernel"].shape, padding=((1, 1), (1, 1))
     )  # (3, 3, 32, 32)
     d_stage_0_relu = conv2d_input_gradient(
         d_stage_0_conv2, p["stage.0.conv2.kernel"], stage_0_relu.shape, padding=((1, 1), (1, 1))
     )  # (batch, 7, 7, 32)
-    d_stage_0_batch_norm = relu_gradient(d_stage_0_relu, stage_0_relu)  # (batch, 7, 7, 32)
+    del d_stage_0_conv2
+    d_stage_0_batch_norm = relu_gradient(
+        d_stage_0_relu, stage_0_relu, out=d_stage_0_relu
+    )  # (batch, 7, 7, 32)
+    del stage_0_relu, d_stage_0_relu
     d_stage_0_conv1, g["stage.0.batch_norm.gamma"], g["stage.0.batch_norm.beta"] = (
-        batch_norm_gradient(
+        channel_norm_gradient(
             d_stage_0_batch_norm,
             stage_0_batch_norm_normalized,
             p["stage.0.batch_norm.gamma"],
             stage_0_batch_norm_inverse_deviation,
-            (0, 1, 2),
+            out=d_stage_0_batch_norm,
         )
     )  # (batch, 7, 7, 32)
+    del stage_0_batch_norm_normalized, d_stage_0_batch_norm
     g["stage.0.conv1.kernel"] = conv2d_kernel_gradient(
         residual_z,
         d_stage_0_conv1,
@@ -690,62 +894,76 @@ def forward_backward(model, inputs, targets=None, sample_weights=None, step=0, t
         strides=(2, 2),
         padding=((0, 1), (0, 1)),
     )  # (batch, 14, 14, 16)
-    d_residual_z_3 = d_residual_z + d_residual_z_2  # (batch, 14, 14, 16)
-    d_residual_add = relu_gradient(d_residual_z_3, residual_z)  # (batch, 14, 14, 16)
-    d_residual_shortcut, g["residual.s.gamma"], g["residual.s.beta"] = batch_norm_gradient(
-        d_residual_add,
-        residual_s_normalized,
-        p["residual.s.gamma"],
-        residual_s_inverse_deviation,
-        (0, 1, 2),
+    del d_stage_0_conv1
+    d_residual_z_3 = added(d_residual_z, d_residual_z_2, out=d_residual_z)  # (batch, 14, 14, 16)
+    del d_residual_z, d_residual_z_2
+    d_residual_add = relu_gradient(
+        d_residual_z_3, residual_z, out=d_residual_z_3
     )  # (batch, 14, 14, 16)
+    del residual_z, d_residual_z_3
+    d_residual_shortcut, g["residual.s.gamma"], g["residual.s.beta"] = channel_norm_gradient(
+        d_residual_add, residual_s_normalized, p["residual.s.gamma"], residual_s_inverse_deviation
+    )  # (batch, 14, 14, 16)
+    del residual_s_normalized
     g["residual.shortcut.kernel"] = conv2d_kernel_gradient(
         relu_1, d_residual_shortcut, p["residual.shortcut.kernel"].shape
     )  # (1, 1, 16, 16)
     d_relu = conv2d_input_gradient(
         d_residual_shortcut, p["residual.shortcut.kernel"], relu_1.shape
     )  # (batch, 14, 14, 16)
-    d_residual_conv2, g["residual.y.gamma"], g["residual.y.beta"] = batch_norm_gradient(
+    del d_residual_shortcut
+    d_residual_conv2, g["residual.y.gamma"], g["residual.y.beta"] = channel_norm_gradient(
         d_residual_add,
         residual_y_normalized,
         p["residual.y.gamma"],
         residual_y_inverse_deviation,
-        (0, 1, 2),
+        out=d_residual_add,
     )  # (batch, 14, 14, 16)
+    del residual_y_normalized, d_residual_add
     g["residual.conv2.kernel"] = conv2d_kernel_gradient(
         residual_relu, d_residual_conv2, p["residual.conv2.kernel"].shape, padding=((1, 1), (1, 1))
     )  # (3, 3, 16, 16)
     d_residual_relu = conv2d_input_gradient(
         d_residual_conv2, p["residual.conv2.kernel"], residual_relu.shape, padding=((1, 1), (1, 1))
     )  # (batch, 14, 14, 16)
-    d_residual_batch_norm = relu_gradient(d_residual_relu, residual_relu)  # (batch, 14, 14, 16)
+    del d_residual_conv2
+    d_residual_batch_norm = relu_gradient(
+        d_residual_relu, residual_relu, out=d_residual_relu
+    )  # (batch, 14, 14, 16)
+    del residual_relu, d_residual_relu
     d_residual_conv1, g["residual.batch_norm.gamma"], g["residual.batch_norm.beta"] = (
-        batch_norm_gradient(
+        channel_norm_gradient(
             d_residual_batch_norm,
             residual_batch_norm_normalized,
             p["residual.batch_norm.gamma"],
             residual_batch_norm_inverse_deviation,
-            (0, 1, 2),
+            out=d_residual_batch_norm,
         )
     )  # (batch, 14, 14, 16)
+    del residual_batch_norm_normalized, d_residual_batch_norm
     g["residual.conv1.kernel"] = conv2d_kernel_gradient(
         relu_1, d_residual_conv1, p["residual.conv1.kernel"].shape, padding=((1, 1), (1, 1))
     )  # (3, 3, 16, 16)
     d_relu_2 = conv2d_input_gradient(
         d_residual_conv1, p["residual.conv1.kernel"], relu_1.shape, padding=((1, 1), (1, 1))
     )  # (batch, 14, 14, 16)
-    d_relu_3 = d_relu + d_relu_2  # (batch, 14, 14, 16)
-    d_batch_norm = relu_gradient(d_relu_3, relu_1)  # (batch, 14, 14, 16)
-    d_stem, g["batch_norm.gamma"], g["batch_norm.beta"] = batch_norm_gradient(
+    del d_residual_conv1
+    d_relu_3 = added(d_relu, d_relu_2, out=d_relu)  # (batch, 14, 14, 16)
+    del d_relu, d_relu_2
+    d_batch_norm = relu_gradient(d_relu_3, relu_1, out=d_relu_3)  # (batch, 14, 14, 16)
+    del relu_1, d_relu_3
+    d_stem, g["batch_norm.gamma"], g["batch_norm.beta"] = channel_norm_gradient(
         d_batch_norm,
         batch_norm_normalized,
         p["batch_norm.gamma"],
         batch_norm_inverse_deviation,
-        (0, 1, 2),
+        out=d_batch_norm,
     )  # (batch, 14, 14, 16)
+    del batch_norm_normalized, d_batch_norm
     g["stem.kernel"] = conv2d_kernel_gradient(
         image, d_stem, p["stem.kernel"].shape, strides=(2, 2), padding=((0, 1), (0, 1))
     )  # (3, 3, 1, 16)
+    del d_stem
     return loss, logits, {path: g[path] for path in p if path in g}
 
 
@@ -1011,6 +1229,12 @@ def initial_parameters(seed=SEED):
 
 
 # Training ---------------------------------------------------------------------------------------
+def means(totals):
+    """An epoch's means from its sums; reading them waits for the device."""
+    count = totals.pop("count", 1)
+    return {name: float(total) / count for name, total in totals.items()}
+
+
 def build(seed=SEED, dtype=DTYPE, device=None):
     """The network with the spec's initial parameters."""
     if device not in (None, "cpu"):

@@ -8,6 +8,7 @@ import argparse
 import hashlib
 import math
 import re
+import sys
 
 import numpy as np
 
@@ -159,6 +160,44 @@ def gru_gradient(d_outputs, d_h, saved, kernel, recurrent_kernel):
     return dx, dkernel, drecurrent_kernel, dbias, d_hidden
 
 
+def dense(x, kernel, bias=None):
+    """x (..., D) @ kernel (D, K), as one product over all rows.
+
+    bias (K,) is added.
+    """
+    y = empty((*x.shape[:-1], kernel.shape[1]), x.dtype)
+    np.matmul(x.reshape(-1, x.shape[-1]), kernel, out=y.reshape(-1, y.shape[-1]))
+    if bias is not None:
+        y += bias
+    return y
+
+
+def dense_kernel_gradient(x, dy):
+    """Gradient of dense with respect to its kernel: x (..., D), dy (..., K) to (D, K)."""
+    dkernel = empty((x.shape[-1], dy.shape[-1]), dy.dtype)
+    rows, drows = x.reshape(-1, x.shape[-1]), dy.reshape(-1, dy.shape[-1])
+    np.matmul(rows.T, drows, out=dkernel)
+    return dkernel
+
+
+MEMORY = {}
+
+
+def empty(shape, dtype):
+    """An array of any content, as np.empty, in memory that nothing refers to any more if there is.
+
+    A step finds what the step before it has given back: new memory from the system costs more than
+    most computations in it.
+    """
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    blocks = MEMORY.setdefault(size, [])
+    for block in blocks:
+        if sys.getrefcount(block) == 3:  # by the list, by the loop and as an argument
+            return np.ndarray(shape, dtype, block)
+    blocks.append(np.empty(size, np.uint8))
+    return np.ndarray(shape, dtype, blocks[-1])
+
+
 # Model ------------------------------------------------------------------------------------------
 class MarketVolatility:
     """The arrays of a network by path, and the seed of its masks."""
@@ -179,7 +218,7 @@ def forward_backward(model, inputs, targets=None, sample_weights=None, step=0, t
     gru_1, gru_saved = last_step(
         gru(returns, p["gru.kernel"], p["gru.recurrent_kernel"], p["gru.bias"])
     )[::2]  # (batch, 16)
-    preactivation = gru_1 @ p["forecast.kernel"] + p["forecast.bias"]  # (batch, 1)
+    preactivation = dense(gru_1, p["forecast.kernel"], bias=p["forecast.bias"])  # (batch, 1)
     forecast = softplus(preactivation)  # (batch, 1)
     record({**locals(), "gru": gru_1}, "gru forecast")
     if targets is None:
@@ -192,9 +231,9 @@ def forward_backward(model, inputs, targets=None, sample_weights=None, step=0, t
     g = {}
     d_forecast = mean_absolute_error_gradient(forecast, volatility, weights=weights)  # (batch, 1)
     d_forecast_preactivation = softplus_gradient(d_forecast, preactivation)  # (batch, 1)
-    g["forecast.kernel"] = gru_1.T @ d_forecast_preactivation  # (16, 1)
+    g["forecast.kernel"] = dense_kernel_gradient(gru_1, d_forecast_preactivation)  # (16, 1)
     g["forecast.bias"] = channel_sum(d_forecast_preactivation)  # (1,)
-    d_gru = d_forecast_preactivation @ p["forecast.kernel"].T  # (batch, 16)
+    d_gru = dense(d_forecast_preactivation, p["forecast.kernel"].T)  # (batch, 16)
     _, g["gru.kernel"], g["gru.recurrent_kernel"], g["gru.bias"], _ = gru_gradient(
         None, d_gru, gru_saved, p["gru.kernel"], p["gru.recurrent_kernel"]
     )

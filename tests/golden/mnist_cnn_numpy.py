@@ -8,6 +8,7 @@ import argparse
 import hashlib
 import math
 import re
+import sys
 
 import numpy as np
 
@@ -24,78 +25,10 @@ BATCH_SIZE = 64
 
 
 # Layers -----------------------------------------------------------------------------------------
-def relu(x):
-    """max(x, 0), element by element."""
-    return np.maximum(x, 0)
-
-
-def relu_gradient(dy, y):
-    """Gradient of relu from its result y; at 0 it is 0."""
-    return dy * (y > 0)
-
-
 def softmax(x, axis):
     """exp(x) divided by its sum along axis; the largest is taken off first against overflow."""
     exponentials = np.exp(x - x.max(axis=axis, keepdims=True))
     return exponentials / exponentials.sum(axis=axis, keepdims=True)
-
-
-def image_windows(x, kernel_size):
-    """Patches of x (N, H, W, C), one per position of a kernel: a view (N, OH, OW, kh, kw, C)."""
-    windows = np.lib.stride_tricks.sliding_window_view(x, kernel_size, axis=(1, 2))
-    return windows.transpose(0, 1, 2, 4, 5, 3)
-
-
-def image_blocks(windows):
-    """Parts of the batch of image_windows whose patches, about a million numbers, stay in cache."""
-    images = max(1, 2**20 // int(np.prod(windows.shape[1:])))
-    return [slice(start, start + images) for start in range(0, len(windows), images)]
-
-
-def conv2d(x, kernel):
-    """Convolve x (N, H, W, C) with kernel (kh, kw, C, F) to (N, OH, OW, F).
-
-    A matrix product does it: the patches are the rows, the filters the columns.
-    """
-    kernel_height, kernel_width, _, filters = kernel.shape
-    windows = image_windows(x, (kernel_height, kernel_width))
-    flat_kernel = kernel.reshape(-1, filters)
-    y = np.empty((*windows.shape[:3], filters), x.dtype)
-    for block in image_blocks(windows):
-        patches = windows[block].reshape(-1, len(flat_kernel))
-        np.matmul(patches, flat_kernel, out=y[block].reshape(-1, filters))
-    return y
-
-
-def conv2d_input_gradient(dy, kernel, input_shape):
-    """Gradient of conv2d with respect to its input: dy (N, OH, OW, F) to dx of input_shape.
-
-    Each tap (i, j) of the kernel sends dy @ kernel[i, j].T back to the pixels it read.
-    """
-    batch, height, width, channels = input_shape
-    _, out_height, out_width, filters = dy.shape
-    dx = np.zeros((batch, height, width, channels), dy.dtype)
-    rows = dy.reshape(-1, filters)
-    for i in range(kernel.shape[0]):
-        for j in range(kernel.shape[1]):
-            target = dx[:, i:, j:]
-            target = target[:, :out_height, :out_width]
-            target += (rows @ kernel[i, j].T).reshape(target.shape)
-    return dx
-
-
-def conv2d_kernel_gradient(x, dy, kernel_shape):
-    """Gradient of conv2d with respect to its kernel: x (N, H, W, C), dy (N, OH, OW, F).
-
-    The patches' matrix, transposed, times dy.
-    """
-    kernel_height, kernel_width, channels, filters = kernel_shape
-    windows = image_windows(x, (kernel_height, kernel_width))
-    dkernel = np.zeros((kernel_height * kernel_width * channels, filters), dy.dtype)
-    for block in image_blocks(windows):
-        patches = windows[block].reshape(-1, len(dkernel))
-        dkernel += patches.T @ dy[block].reshape(-1, filters)
-    return dkernel.reshape(kernel_shape)
 
 
 def channel_sum(x):
@@ -119,15 +52,219 @@ def pooled_size(size, pool_size, strides, padding):
     return height, width
 
 
-def max_pool2d(x, pool_size):
-    """Largest value of each window of x (N, H, W, C), as (N, OH, OW, C)."""
-    step = pool_size
-    height, width = pooled_size((x.shape[1], x.shape[2]), pool_size, step, ((0, 0), (0, 0)))
-    y = np.full((x.shape[0], height, width, x.shape[3]), -np.inf, x.dtype)
-    for i in range(pool_size[0]):
-        for j in range(pool_size[1]):
-            np.maximum(y, x[:, i :: step[0], j :: step[1]][:, :height, :width], out=y)
+def relu_gradient(dy, y, out=None):
+    """Gradient of relu from its result y; at 0 it is 0."""
+    dx = empty(dy.shape, dy.dtype) if out is None else out
+    np.multiply(dy, np.greater(y, 0, out=empty(y.shape, np.bool_)), out=dx)
+    return dx
+
+
+def relu(x):
+    """max(x, 0), element by element."""
+    y = empty(x.shape, x.dtype)
+    np.maximum(x, 0, out=y)
     return y
+
+
+def image_parts(count, size):
+    """Slices of a batch of `count` images, each of as many as hold 2**17 numbers, at `size` each.
+
+    What a part computes stays in the cache until its last step.
+    """
+    images = max(1, 2**17 // size)
+    for start in range(0, count, images):
+        yield slice(start, min(start + images, count))
+
+
+def padded_images(x, padding):
+    """x (N, H, W, C) with ((top, bottom), (left, right)) rows and columns of zeros around it."""
+    (top, bottom), (left, right) = padding
+    batch, height, width, channels = x.shape
+    y = empty((batch, top + height + bottom, left + width + right, channels), x.dtype)
+    y[:, :top], y[:, top + height :] = 0, 0
+    y[:, :, :left], y[:, :, left + width :] = 0, 0
+    y[:, top : top + height, left : left + width] = x
+    return y
+
+
+def image_patches(x, kernel_size, strides=(1, 1), dilation=(1, 1)):
+    """Patches of x (N, H, W, C), one per position of a kernel, in rows: (N * OH * OW, kh * kw * C).
+
+    strides and dilation are those of the kernel.
+    """
+    height, width = kernel_size
+    if dilation != (1, 1):
+        height, width = (height - 1) * dilation[0] + 1, (width - 1) * dilation[1] + 1
+    windows = np.lib.stride_tricks.sliding_window_view(x, (height, width), axis=(1, 2))
+    if dilation != (1, 1):
+        windows = windows[..., :: dilation[0], :: dilation[1]]
+    if strides != (1, 1):
+        windows = windows[:, :: strides[0], :: strides[1]]
+    windows = windows.transpose(0, 1, 2, 4, 5, 3)
+    patches = empty(windows.shape, x.dtype)
+    patches[...] = windows
+    return patches.reshape(-1, kernel_size[0] * kernel_size[1] * x.shape[-1])
+
+
+def row_patches(x, width):
+    """Patches of one row of a kernel, of this width: x (N, H, W, C) to (N, H, OW, width * C).
+
+    The rows of the kernel read the same patches, one row of the image further down each time.
+    """
+    windows = np.lib.stride_tricks.sliding_window_view(x, width, axis=2).swapaxes(-1, -2)
+    patches = empty(windows.shape, x.dtype)
+    patches[...] = windows
+    return patches.reshape(*windows.shape[:3], -1)
+
+
+def convolved_size(size, kernel_size, strides, padding, dilation):
+    """Height and width of what a convolution makes of an image of this size."""
+    height, width = (
+        (length + sum(pads) - (reach - 1) * apart - 1) // step + 1
+        for length, reach, step, pads, apart in zip(
+            size, kernel_size, strides, padding, dilation, strict=True
+        )
+    )
+    return height, width
+
+
+def by_rows(kernel, strides, dilation):
+    """Whether a convolution is a sum of products, one for each row of its kernel.
+
+    This copies each pixel `width` times and not `height * width` times. It needs neighbouring
+    pixels, and does not pay with a single channel.
+    """
+    return strides == (1, 1) and dilation == (1, 1) and kernel.shape[2] > 1
+
+
+def conv2d(x, kernel, padding=((0, 0), (0, 0)), *, bias=None, relu=False):
+    """Convolve x (N, H, W, C) with kernel (kh, kw, C, F) to (N, OH, OW, F).
+
+    padding is ((top, bottom), (left, right)). bias (F,) is added. relu puts 0 in the place of what
+    is negative.
+    """
+    kernel_size, filters = kernel.shape[:2], kernel.shape[3]
+    height, width = convolved_size(x.shape[1:3], kernel_size, (1, 1), padding, (1, 1))
+    y = empty((len(x), height, width, filters), x.dtype)
+    for part in image_parts(len(x), height * width * kernel[0].size // filters):
+        images = padded_images(x[part], padding) if np.any(padding) else x[part]
+        convolve(images, kernel, y[part], (1, 1), (1, 1))
+        if bias is not None:
+            y[part] += bias
+        if relu:
+            np.maximum(y[part], 0, out=y[part])
+    return y
+
+
+def convolve(x, kernel, y, strides, dilation):
+    """Writes the convolution of x, padding and all, into y: products of patches and the kernel."""
+    batch, height, width, filters = y.shape
+    if not by_rows(kernel, strides, dilation):
+        patches = image_patches(x, kernel.shape[:2], strides, dilation)
+        np.matmul(patches, kernel.reshape(-1, filters), out=y.reshape(-1, filters))
+        return
+    patches = row_patches(x, kernel.shape[1])
+    rows = y.reshape(batch, height * width, filters)
+    product = empty(rows.shape, y.dtype)
+    for i in range(len(kernel)):
+        below = patches[:, i : i + height].reshape(batch, height * width, -1)
+        np.matmul(below, kernel[i].reshape(-1, filters), out=product if i else rows)
+        if i:
+            rows += product
+
+
+def dense(x, kernel, bias=None, *, relu=False):
+    """x (..., D) @ kernel (D, K), as one product over all rows.
+
+    bias (K,) is added. relu puts 0 in the place of what is negative.
+    """
+    y = empty((*x.shape[:-1], kernel.shape[1]), x.dtype)
+    np.matmul(x.reshape(-1, x.shape[-1]), kernel, out=y.reshape(-1, y.shape[-1]))
+    if bias is not None:
+        y += bias
+    if relu:
+        np.maximum(y, 0, out=y)
+    return y
+
+
+def conv2d_kernel_gradient(x, dy, kernel_shape):
+    """Gradient of conv2d with respect to its kernel: x (N, H, W, C), dy (N, OH, OW, F).
+
+    The patches' matrix, transposed, times dy.
+    """
+    kernel_height, kernel_width, channels, filters = kernel_shape
+    dkernel = empty(kernel_shape, dy.dtype)
+    dkernel[...] = 0
+    pixels = dy.shape[1] * dy.shape[2]
+    rows = by_rows(dkernel, (1, 1), (1, 1)) and pixels >= 36  # products that are not too small
+    for part in image_parts(len(x), pixels * kernel_width * channels):
+        images = x[part]
+        dpart = dy[part].reshape(-1, pixels, filters)
+        if not rows:
+            patches = image_patches(images, (kernel_height, kernel_width), (1, 1), (1, 1))
+            dkernel += (patches.T @ dpart.reshape(-1, filters)).reshape(kernel_shape)
+            continue
+        patches = row_patches(images, kernel_width)
+        for i in range(kernel_height):
+            below = patches[:, i : i + dy.shape[1]].reshape(len(dpart), pixels, -1)
+            products = empty((len(dpart), below.shape[-1], filters), dy.dtype)
+            np.matmul(below.swapaxes(1, 2), dpart, out=products)
+            dkernel[i] += products.sum(axis=0).reshape(dkernel[i].shape)
+    return dkernel
+
+
+def conv2d_input_gradient(dy, kernel, input_shape):
+    """Gradient of conv2d with respect to its input: dy (N, OH, OW, F) to dx of input_shape.
+
+    With steps of one pixel it is the convolution of dy with the kernel turned by 180 degrees,
+    unless dy is much smaller than the input. Else each tap (i, j) of the kernel sends
+    dy @ kernel[i, j].T back to the pixels it read.
+    """
+    batch, height, width, channels = input_shape
+    _, out_height, out_width, filters = dy.shape
+    down, across = kernel.shape[0] - 1, kernel.shape[1] - 1
+    around = (down, down), (across, across)
+    if np.min(around) >= 0 and 2 * out_height * out_width >= height * width:
+        turned = np.ascontiguousarray(kernel[::-1, ::-1].swapaxes(2, 3))
+        return conv2d(dy, turned, padding=around)
+    dx = empty((batch, height, width, channels), dy.dtype)
+    dx[...] = 0
+    turned = kernel.transpose(3, 0, 1, 2).reshape(filters, -1)
+    for part in image_parts(batch, out_height * out_width * turned.shape[1]):
+        dpatches = empty((len(dy[part]), out_height, out_width, *kernel.shape[:3]), dy.dtype)
+        products = dpatches.reshape(-1, turned.shape[1])
+        np.matmul(dy[part].reshape(-1, filters), turned, out=products)
+        for i in range(kernel.shape[0]):
+            for j in range(kernel.shape[1]):
+                target = dx[part, i:, j:]
+                target[:, :out_height, :out_width] += dpatches[:, :, :, i, j]
+    return dx
+
+
+def dense_kernel_gradient(x, dy):
+    """Gradient of dense with respect to its kernel: x (..., D), dy (..., K) to (D, K)."""
+    dkernel = empty((x.shape[-1], dy.shape[-1]), dy.dtype)
+    rows, drows = x.reshape(-1, x.shape[-1]), dy.reshape(-1, dy.shape[-1])
+    np.matmul(rows.T, drows, out=dkernel)
+    return dkernel
+
+
+MEMORY = {}
+
+
+def empty(shape, dtype):
+    """An array of any content, as np.empty, in memory that nothing refers to any more if there is.
+
+    A step finds what the step before it has given back: new memory from the system costs more than
+    most computations in it.
+    """
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    blocks = MEMORY.setdefault(size, [])
+    for block in blocks:
+        if sys.getrefcount(block) == 3:  # by the list, by the loop and as an argument
+            return np.ndarray(shape, dtype, block)
+    blocks.append(np.empty(size, np.uint8))
+    return np.ndarray(shape, dtype, blocks[-1])
 
 
 def max_pool2d_gradient(x, y, dy, pool_size):
@@ -138,15 +275,37 @@ def max_pool2d_gradient(x, y, dy, pool_size):
     step = pool_size
     _, height, width, _ = x.shape
     _, out_height, out_width, _ = y.shape
-    dx = np.zeros_like(x)
-    unclaimed = np.ones(y.shape, bool)
+    dx = empty(x.shape, x.dtype)
+    apart = step == pool_size  # windows do not overlap: each pixel is written once
+    if not apart or (out_height * step[0], out_width * step[1]) != x.shape[1:3]:
+        dx[...] = 0
+    unclaimed, largest = empty(y.shape, np.bool_), empty(y.shape, np.bool_)
+    unclaimed[...] = True
     for i in range(pool_size[0]):
         for j in range(pool_size[1]):
             window = np.s_[:, i :: step[0], j :: step[1]], np.s_[:, :out_height, :out_width]
-            largest = (x[window[0]][window[1]] == y) & unclaimed
-            unclaimed &= ~largest
-            dx[window[0]][window[1]] += largest * dy
+            target = dx[window[0]][window[1]]
+            np.equal(x[window[0]][window[1]], y, out=largest)
+            largest &= unclaimed
+            unclaimed ^= largest
+            if apart:
+                np.multiply(dy, largest, out=target)
+            else:
+                target += largest * dy
     return dx
+
+
+def max_pool2d(x, pool_size):
+    """Largest value of each window of x (N, H, W, C), as (N, OH, OW, C)."""
+    step = pool_size
+    height, width = pooled_size((x.shape[1], x.shape[2]), pool_size, step, ((0, 0), (0, 0)))
+    y = empty((x.shape[0], height, width, x.shape[3]), x.dtype)
+    y[...] = x[:, :: step[0], :: step[1]][:, :height, :width]
+    for i in range(pool_size[0]):
+        for j in range(pool_size[1]):
+            if i or j:
+                np.maximum(y, x[:, i :: step[0], j :: step[1]][:, :height, :width], out=y)
+    return y
 
 
 # Model ------------------------------------------------------------------------------------------
@@ -166,14 +325,18 @@ def forward_backward(model, inputs, targets=None, sample_weights=None, step=0, t
     """
     p = model.parameters
     image = inputs["image"]  # (batch, 28, 28, 1)
-    conv1 = relu(conv2d(image, p["conv1.kernel"]) + p["conv1.bias"])  # (batch, 26, 26, 32)
+    conv1 = conv2d(image, p["conv1.kernel"], bias=p["conv1.bias"], relu=True)  # (batch, 26, 26, 32)
     max_pool2d_1 = max_pool2d(conv1, (2, 2))  # (batch, 13, 13, 32)
-    conv2 = relu(conv2d(max_pool2d_1, p["conv2.kernel"]) + p["conv2.bias"])  # (batch, 11, 11, 64)
+    conv2 = conv2d(
+        max_pool2d_1, p["conv2.kernel"], bias=p["conv2.bias"], relu=True
+    )  # (batch, 11, 11, 64)
     max_pool2d_2 = max_pool2d(conv2, (2, 2))  # (batch, 5, 5, 64)
-    conv3 = relu(conv2d(max_pool2d_2, p["conv3.kernel"]) + p["conv3.bias"])  # (batch, 3, 3, 64)
+    conv3 = conv2d(
+        max_pool2d_2, p["conv3.kernel"], bias=p["conv3.bias"], relu=True
+    )  # (batch, 3, 3, 64)
     flatten = conv3.reshape(-1, 576)  # (batch, 576)
-    hidden = relu(flatten @ p["hidden.kernel"] + p["hidden.bias"])  # (batch, 64)
-    logits = hidden @ p["probabilities.kernel"] + p["probabilities.bias"]  # (batch, 10)
+    hidden = dense(flatten, p["hidden.kernel"], bias=p["hidden.bias"], relu=True)  # (batch, 64)
+    logits = dense(hidden, p["probabilities.kernel"], bias=p["probabilities.bias"])  # (batch, 10)
     record(
         {**locals(), "max_pool2d": max_pool2d_1},
         "conv1 max_pool2d conv2 max_pool2d_2 conv3 flatten hidden",
@@ -189,15 +352,18 @@ def forward_backward(model, inputs, targets=None, sample_weights=None, step=0, t
     d_probabilities_logits = sparse_categorical_crossentropy_from_logits_gradient(
         logits, label, weights=weights
     )  # (batch, 10)
-    g["probabilities.kernel"] = hidden.T @ d_probabilities_logits  # (64, 10)
+    g["probabilities.kernel"] = dense_kernel_gradient(hidden, d_probabilities_logits)  # (64, 10)
     g["probabilities.bias"] = channel_sum(d_probabilities_logits)  # (10,)
-    d_hidden = d_probabilities_logits @ p["probabilities.kernel"].T  # (batch, 64)
-    d_hidden_preactivation = relu_gradient(d_hidden, hidden)  # (batch, 64)
-    g["hidden.kernel"] = flatten.T @ d_hidden_preactivation  # (576, 64)
+    d_hidden = dense(d_probabilities_logits, p["probabilities.kernel"].T)  # (batch, 64)
+    d_hidden_preactivation = relu_gradient(d_hidden, hidden, out=d_hidden)  # (batch, 64)
+    g["hidden.kernel"] = dense_kernel_gradient(flatten, d_hidden_preactivation)  # (576, 64)
+    del flatten
     g["hidden.bias"] = channel_sum(d_hidden_preactivation)  # (64,)
-    d_flatten = d_hidden_preactivation @ p["hidden.kernel"].T  # (batch, 576)
+    d_flatten = dense(d_hidden_preactivation, p["hidden.kernel"].T)  # (batch, 576)
     d_conv3 = d_flatten.reshape(conv3.shape)  # (batch, 3, 3, 64)
-    d_conv3_preactivation = relu_gradient(d_conv3, conv3)  # (batch, 3, 3, 64)
+    del d_flatten
+    d_conv3_preactivation = relu_gradient(d_conv3, conv3, out=d_conv3)  # (batch, 3, 3, 64)
+    del conv3, d_conv3
     g["conv3.kernel"] = conv2d_kernel_gradient(
         max_pool2d_2, d_conv3_preactivation, p["conv3.kernel"].shape
     )  # (3, 3, 64, 64)
@@ -205,10 +371,13 @@ def forward_backward(model, inputs, targets=None, sample_weights=None, step=0, t
     d_max_pool2d_2 = conv2d_input_gradient(
         d_conv3_preactivation, p["conv3.kernel"], max_pool2d_2.shape
     )  # (batch, 5, 5, 64)
-    d_conv2 = max_pool2d_gradient(
-        conv2, max_pool2d_2, d_max_pool2d_2, (2, 2)
+    del d_conv3_preactivation
+    d_max_pool2d_2_positive = relu_gradient(d_max_pool2d_2, max_pool2d_2, out=d_max_pool2d_2)
+    del d_max_pool2d_2
+    d_conv2_preactivation = max_pool2d_gradient(
+        conv2, max_pool2d_2, d_max_pool2d_2_positive, (2, 2)
     )  # (batch, 11, 11, 64)
-    d_conv2_preactivation = relu_gradient(d_conv2, conv2)  # (batch, 11, 11, 64)
+    del conv2, max_pool2d_2
     g["conv2.kernel"] = conv2d_kernel_gradient(
         max_pool2d_1, d_conv2_preactivation, p["conv2.kernel"].shape
     )  # (3, 3, 32, 64)
@@ -216,12 +385,18 @@ def forward_backward(model, inputs, targets=None, sample_weights=None, step=0, t
     d_max_pool2d = conv2d_input_gradient(
         d_conv2_preactivation, p["conv2.kernel"], max_pool2d_1.shape
     )  # (batch, 13, 13, 32)
-    d_conv1 = max_pool2d_gradient(conv1, max_pool2d_1, d_max_pool2d, (2, 2))  # (batch, 26, 26, 32)
-    d_conv1_preactivation = relu_gradient(d_conv1, conv1)  # (batch, 26, 26, 32)
+    del d_conv2_preactivation
+    d_max_pool2d_positive = relu_gradient(d_max_pool2d, max_pool2d_1, out=d_max_pool2d)
+    del d_max_pool2d
+    d_conv1_preactivation = max_pool2d_gradient(
+        conv1, max_pool2d_1, d_max_pool2d_positive, (2, 2)
+    )  # (batch, 26, 26, 32)
+    del conv1, max_pool2d_1
     g["conv1.kernel"] = conv2d_kernel_gradient(
         image, d_conv1_preactivation, p["conv1.kernel"].shape
     )  # (3, 3, 1, 32)
     g["conv1.bias"] = channel_sum(d_conv1_preactivation)  # (32,)
+    del d_conv1_preactivation
     return loss, logits, {path: g[path] for path in p if path in g}
 
 

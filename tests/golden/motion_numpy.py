@@ -8,6 +8,7 @@ import argparse
 import hashlib
 import math
 import re
+import sys
 
 import numpy as np
 
@@ -24,64 +25,6 @@ BATCH_SIZE = 8
 
 
 # Layers -----------------------------------------------------------------------------------------
-def relu(x):
-    """max(x, 0), element by element."""
-    return np.maximum(x, 0)
-
-
-def relu_gradient(dy, y):
-    """Gradient of relu from its result y; at 0 it is 0."""
-    return dy * (y > 0)
-
-
-def image_windows(x, kernel_size, strides=(1, 1), padding=((0, 0), (0, 0))):
-    """Patches of x (N, H, W, C), one per position of a kernel: a view (N, OH, OW, kh, kw, C).
-
-    padding is ((top, bottom), (left, right)), filled with zeros.
-    """
-    if np.any(padding):
-        x = np.pad(x, ((0, 0), *padding, (0, 0)))
-    windows = np.lib.stride_tricks.sliding_window_view(x, kernel_size, axis=(1, 2))
-    if strides != (1, 1):
-        windows = windows[:, :: strides[0], :: strides[1]]
-    return windows.transpose(0, 1, 2, 4, 5, 3)
-
-
-def image_blocks(windows):
-    """Parts of the batch of image_windows whose patches, about a million numbers, stay in cache."""
-    images = max(1, 2**20 // int(np.prod(windows.shape[1:])))
-    return [slice(start, start + images) for start in range(0, len(windows), images)]
-
-
-def conv2d(x, kernel, strides=(1, 1)):
-    """Convolve x (N, H, W, C) with kernel (kh, kw, C, F) to (N, OH, OW, F).
-
-    A matrix product does it: the patches are the rows, the filters the columns.
-    """
-    kernel_height, kernel_width, _, filters = kernel.shape
-    windows = image_windows(x, (kernel_height, kernel_width), strides, ((0, 0), (0, 0)))
-    flat_kernel = kernel.reshape(-1, filters)
-    y = np.empty((*windows.shape[:3], filters), x.dtype)
-    for block in image_blocks(windows):
-        patches = windows[block].reshape(-1, len(flat_kernel))
-        np.matmul(patches, flat_kernel, out=y[block].reshape(-1, filters))
-    return y
-
-
-def conv2d_kernel_gradient(x, dy, kernel_shape, strides=(1, 1), padding=((0, 0), (0, 0))):
-    """Gradient of conv2d with respect to its kernel: x (N, H, W, C), dy (N, OH, OW, F).
-
-    The patches' matrix, transposed, times dy.
-    """
-    kernel_height, kernel_width, channels, filters = kernel_shape
-    windows = image_windows(x, (kernel_height, kernel_width), strides, padding)
-    dkernel = np.zeros((kernel_height * kernel_width * channels, filters), dy.dtype)
-    for block in image_blocks(windows):
-        patches = windows[block].reshape(-1, len(dkernel))
-        dkernel += patches.T @ dy[block].reshape(-1, filters)
-    return dkernel.reshape(kernel_shape)
-
-
 def conv1d(x, kernel, strides=1):
     """Convolve x (N, T, C) with kernel (k, C, F) to (N, OT, F); padding is (left, right).
 
@@ -118,70 +61,212 @@ def channel_sum(x):
     return np.ones(len(x), x.dtype) @ x
 
 
-def time_major(x):
-    """x (N, T, ...) as (T, N, ...), the steps in the order in which they are processed."""
-    steps = x.swapaxes(0, 1)
-    return steps.copy()
+def relu_gradient(dy, y):
+    """Gradient of relu from its result y; at 0 it is 0."""
+    dx = empty(dy.shape, dy.dtype)
+    np.multiply(dy, np.greater(y, 0, out=empty(y.shape, np.bool_)), out=dx)
+    return dx
 
 
-def batch_major(steps):
-    """The inverse of time_major: steps (T, N, ...) as (N, T, ...)."""
-    return steps.swapaxes(0, 1).copy()
+def relu(x):
+    """max(x, 0), element by element."""
+    y = empty(x.shape, x.dtype)
+    np.maximum(x, 0, out=y)
+    return y
 
 
-def project_steps(steps, kernel, bias=None):
-    """steps (T, N, D) @ kernel (D, K) + bias (K,), if any, in one product: (T, N, K)."""
-    product = steps.reshape(-1, len(kernel)) @ kernel
+def image_parts(count, size):
+    """Slices of a batch of `count` images, each of as many as hold 2**17 numbers, at `size` each.
+
+    What a part computes stays in the cache until its last step.
+    """
+    images = max(1, 2**17 // size)
+    for start in range(0, count, images):
+        yield slice(start, min(start + images, count))
+
+
+def padded_images(x, padding):
+    """x (N, H, W, C) with ((top, bottom), (left, right)) rows and columns of zeros around it."""
+    (top, bottom), (left, right) = padding
+    batch, height, width, channels = x.shape
+    y = empty((batch, top + height + bottom, left + width + right, channels), x.dtype)
+    y[:, :top], y[:, top + height :] = 0, 0
+    y[:, :, :left], y[:, :, left + width :] = 0, 0
+    y[:, top : top + height, left : left + width] = x
+    return y
+
+
+def image_patches(x, kernel_size, strides=(1, 1), dilation=(1, 1)):
+    """Patches of x (N, H, W, C), one per position of a kernel, in rows: (N * OH * OW, kh * kw * C).
+
+    strides and dilation are those of the kernel.
+    """
+    height, width = kernel_size
+    if dilation != (1, 1):
+        height, width = (height - 1) * dilation[0] + 1, (width - 1) * dilation[1] + 1
+    windows = np.lib.stride_tricks.sliding_window_view(x, (height, width), axis=(1, 2))
+    if dilation != (1, 1):
+        windows = windows[..., :: dilation[0], :: dilation[1]]
+    if strides != (1, 1):
+        windows = windows[:, :: strides[0], :: strides[1]]
+    windows = windows.transpose(0, 1, 2, 4, 5, 3)
+    patches = empty(windows.shape, x.dtype)
+    patches[...] = windows
+    return patches.reshape(-1, kernel_size[0] * kernel_size[1] * x.shape[-1])
+
+
+def row_patches(x, width):
+    """Patches of one row of a kernel, of this width: x (N, H, W, C) to (N, H, OW, width * C).
+
+    The rows of the kernel read the same patches, one row of the image further down each time.
+    """
+    windows = np.lib.stride_tricks.sliding_window_view(x, width, axis=2).swapaxes(-1, -2)
+    patches = empty(windows.shape, x.dtype)
+    patches[...] = windows
+    return patches.reshape(*windows.shape[:3], -1)
+
+
+def convolved_size(size, kernel_size, strides, padding, dilation):
+    """Height and width of what a convolution makes of an image of this size."""
+    height, width = (
+        (length + sum(pads) - (reach - 1) * apart - 1) // step + 1
+        for length, reach, step, pads, apart in zip(
+            size, kernel_size, strides, padding, dilation, strict=True
+        )
+    )
+    return height, width
+
+
+def by_rows(kernel, strides, dilation):
+    """Whether a convolution is a sum of products, one for each row of its kernel.
+
+    This copies each pixel `width` times and not `height * width` times. It needs neighbouring
+    pixels, and does not pay with a single channel.
+    """
+    return strides == (1, 1) and dilation == (1, 1) and kernel.shape[2] > 1
+
+
+def conv2d(x, kernel, strides=(1, 1)):
+    """Convolve x (N, H, W, C) with kernel (kh, kw, C, F) to (N, OH, OW, F)."""
+    kernel_size, filters = kernel.shape[:2], kernel.shape[3]
+    height, width = convolved_size(x.shape[1:3], kernel_size, strides, ((0, 0), (0, 0)), (1, 1))
+    y = empty((len(x), height, width, filters), x.dtype)
+    for part in image_parts(len(x), height * width * kernel[0].size // filters):
+        images = x[part]
+        convolve(images, kernel, y[part], strides, (1, 1))
+    return y
+
+
+def convolve(x, kernel, y, strides, dilation):
+    """Writes the convolution of x, padding and all, into y: products of patches and the kernel."""
+    batch, height, width, filters = y.shape
+    if not by_rows(kernel, strides, dilation):
+        patches = image_patches(x, kernel.shape[:2], strides, dilation)
+        np.matmul(patches, kernel.reshape(-1, filters), out=y.reshape(-1, filters))
+        return
+    patches = row_patches(x, kernel.shape[1])
+    rows = y.reshape(batch, height * width, filters)
+    product = empty(rows.shape, y.dtype)
+    for i in range(len(kernel)):
+        below = patches[:, i : i + height].reshape(batch, height * width, -1)
+        np.matmul(below, kernel[i].reshape(-1, filters), out=product if i else rows)
+        if i:
+            rows += product
+
+
+def dense(x, kernel, bias=None):
+    """x (..., D) @ kernel (D, K), as one product over all rows.
+
+    bias (K,) is added.
+    """
+    y = empty((*x.shape[:-1], kernel.shape[1]), x.dtype)
+    np.matmul(x.reshape(-1, x.shape[-1]), kernel, out=y.reshape(-1, y.shape[-1]))
     if bias is not None:
-        product += bias
-    return product.reshape(*steps.shape[:2], -1)
+        y += bias
+    return y
 
 
-def step_kernel_gradient(steps, d_product):
-    """Gradient of the kernel in project_steps: steps (T, N, D), d_product (T, N, K) to (D, K)."""
-    rows = steps.reshape(-1, steps.shape[-1])
-    return rows.T @ d_product.reshape(len(rows), -1)
+def conv2d_kernel_gradient(x, dy, kernel_shape, strides=(1, 1), padding=((0, 0), (0, 0))):
+    """Gradient of conv2d with respect to its kernel: x (N, H, W, C), dy (N, OH, OW, F).
+
+    The patches' matrix, transposed, times dy.
+    """
+    kernel_height, kernel_width, channels, filters = kernel_shape
+    dkernel = empty(kernel_shape, dy.dtype)
+    dkernel[...] = 0
+    pixels = dy.shape[1] * dy.shape[2]
+    rows = by_rows(dkernel, strides, (1, 1)) and pixels >= 36  # products that are not too small
+    for part in image_parts(len(x), pixels * kernel_width * channels):
+        images = padded_images(x[part], padding) if np.any(padding) else x[part]
+        dpart = dy[part].reshape(-1, pixels, filters)
+        if not rows:
+            patches = image_patches(images, (kernel_height, kernel_width), strides, (1, 1))
+            dkernel += (patches.T @ dpart.reshape(-1, filters)).reshape(kernel_shape)
+            continue
+        patches = row_patches(images, kernel_width)
+        for i in range(kernel_height):
+            below = patches[:, i : i + dy.shape[1]].reshape(len(dpart), pixels, -1)
+            products = empty((len(dpart), below.shape[-1], filters), dy.dtype)
+            np.matmul(below.swapaxes(1, 2), dpart, out=products)
+            dkernel[i] += products.sum(axis=0).reshape(dkernel[i].shape)
+    return dkernel
 
 
-def state_history(length, like):
-    """Room for a state before and after each of `length` steps, (length + 1, N, H) as `like`."""
-    states = np.empty((length + 1, *like.shape), like.dtype)
+def dense_kernel_gradient(x, dy):
+    """Gradient of dense with respect to its kernel: x (..., D), dy (..., K) to (D, K)."""
+    dkernel = empty((x.shape[-1], dy.shape[-1]), dy.dtype)
+    rows, drows = x.reshape(-1, x.shape[-1]), dy.reshape(-1, dy.shape[-1])
+    np.matmul(rows.T, drows, out=dkernel)
+    return dkernel
+
+
+def added(a, b, out=None):
+    """a + b, where they have the same shape. It may be written over one of them."""
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return np.asarray(a + b)
+    y = empty(a.shape, a.dtype) if out is None else out
+    np.add(a, b, out=y)
+    return y
+
+
+MEMORY = {}
+
+
+def empty(shape, dtype):
+    """An array of any content, as np.empty, in memory that nothing refers to any more if there is.
+
+    A step finds what the step before it has given back: new memory from the system costs more than
+    most computations in it.
+    """
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    blocks = MEMORY.setdefault(size, [])
+    for block in blocks:
+        if sys.getrefcount(block) == 3:  # by the list, by the loop and as an argument
+            return np.ndarray(shape, dtype, block)
+    blocks.append(np.empty(size, np.uint8))
+    return np.ndarray(shape, dtype, blocks[-1])
+
+
+def step_major(x):
+    """x (N, T, D) as (T, D, N), the steps in the order in which they are processed."""
+    steps = x.transpose(1, 2, 0)
+    if steps.flags.c_contiguous:  # such as what another of these layers gives
+        return steps
+    y = empty(steps.shape, x.dtype)
+    y[...] = steps
+    return y
+
+
+def sample_major(steps):
+    """The inverse of step_major, as a view: steps (T, D, N) as (N, T, D)."""
+    return steps.transpose(2, 0, 1)
+
+
+def states_before(length, like):
+    """Room for a state before and after each of `length` steps, (length + 1, H, N) as `like`."""
+    states = empty((length + 1, *like.shape), like.dtype)
     states[0] = 0
     return states
-
-
-def lstm(x, kernel, recurrent_kernel, bias=None, recurrent_bias=None):
-    """Long short-term memory over x (N, T, D): outputs (N, T, H), last h and c (N, H), saved.
-
-    kernel (D, 4H), recurrent_kernel (H, 4H) and the biases (4H,) hold the input, forget, cell and
-    output gates in this order. saved is what lstm_gradient reads.
-    """
-    steps = time_major(x)
-    length, batch, _ = steps.shape
-    units = len(recurrent_kernel)
-    gates = project_steps(steps, kernel, bias)
-    if recurrent_bias is not None:
-        gates += recurrent_bias
-    squashed = np.empty((length, batch, units), x.dtype)
-    hidden, cell = state_history(length, squashed[0]), state_history(length, squashed[0])
-    # One tanh serves all gates, since sigmoid(z) = tanh(z / 2) / 2 + 1 / 2.
-    scale = np.full(4 * units, 0.5, x.dtype)
-    scale[2 * units : 3 * units] = 1
-    shift = 1 - scale
-    for t in range(length):
-        gate = gates[t]
-        gate += hidden[t] @ recurrent_kernel
-        gate *= scale
-        np.tanh(gate, out=gate)
-        gate *= scale
-        gate += shift
-        into, keep, candidate, out = gate.reshape(batch, 4, units).swapaxes(0, 1)
-        cell[t + 1] = keep * cell[t] + into * candidate
-        squashed[t] = np.tanh(cell[t + 1])
-        hidden[t + 1] = out * squashed[t]
-    outputs = hidden[1:]
-    outputs = batch_major(outputs)
-    return outputs, hidden[-1].copy(), cell[-1].copy(), (steps, gates, hidden, cell, squashed)
 
 
 def lstm_gradient(d_outputs, d_h, saved, kernel, recurrent_kernel):
@@ -190,35 +275,87 @@ def lstm_gradient(d_outputs, d_h, saved, kernel, recurrent_kernel):
     A recurrent bias has the same gradient as the bias.
     """
     steps, gates, hidden, cell, squashed = saved
-    length, batch, units = squashed.shape
-    into, keep, candidate, out = np.moveaxis(gates.reshape(length, batch, 4, units), 2, 0)
+    length, units, batch = squashed.shape
+    parts = gates.reshape(length, 4, units, batch)
     # How the gates' inputs act on c (the first three) and on h (the last), and how c acts on h.
-    slopes = gates * (1 - gates)
-    by_gate = slopes.reshape(length, batch, 4, units)
-    by_gate[:, :, 0] *= candidate
-    by_gate[:, :, 1] *= cell[:-1]
-    by_gate[:, :, 2] = into * (1 - candidate * candidate)
-    by_gate[:, :, 3] *= squashed
-    cell_slope = out * (1 - squashed * squashed)
-    d_hidden = np.zeros_like(hidden[0]) if d_h is None else d_h
-    d_cell = np.zeros_like(hidden[0])
+    slopes, cell_slope = empty(parts.shape, gates.dtype), empty(squashed.shape, gates.dtype)
+    np.subtract(1, parts, out=slopes)
+    slopes *= parts
+    slopes[:, 0] *= parts[:, 2]
+    slopes[:, 1] *= cell[:-1]
+    np.multiply(parts[:, 2], parts[:, 2], out=slopes[:, 2])
+    np.subtract(1, slopes[:, 2], out=slopes[:, 2])
+    slopes[:, 2] *= parts[:, 0]
+    slopes[:, 3] *= squashed
+    np.multiply(squashed, squashed, out=cell_slope)
+    np.subtract(1, cell_slope, out=cell_slope)
+    cell_slope *= parts[:, 3]
+    keep = parts[:, 1]
+    d_hidden, d_cell = (empty(cell.shape[1:], cell.dtype) for _ in range(2))
+    d_hidden[...] = 0 if d_h is None else d_h.T
+    d_cell[...] = 0
     if d_outputs is not None:
-        d_outputs = time_major(d_outputs)
-    d_gates = np.empty_like(slopes)
-    to_hidden = recurrent_kernel.T.copy()
+        d_outputs = step_major(d_outputs)
+    added = empty(d_cell.shape, d_cell.dtype)
     for t in reversed(range(length)):
         if d_outputs is not None:
-            d_hidden = d_hidden + d_outputs[t]
-        d_cell = d_cell + d_hidden * cell_slope[t]
-        np.concatenate([d_cell, d_cell, d_cell, d_hidden], axis=1, out=d_gates[t])
-        d_gates[t] *= slopes[t]
-        d_cell = d_cell * keep[t]
-        d_before = d_gates[t] @ to_hidden
-        d_hidden = d_before
-    dx = batch_major(project_steps(d_gates, kernel.T))
-    dkernel = step_kernel_gradient(steps, d_gates)
-    drecurrent_kernel = step_kernel_gradient(hidden[:-1], d_gates)
-    return dx, dkernel, drecurrent_kernel, d_gates.sum(axis=1).sum(axis=0), d_hidden, d_cell
+            d_hidden += d_outputs[t]
+        np.multiply(d_hidden, cell_slope[t], out=added)
+        d_cell += added
+        slopes[t, :3] *= d_cell  # from here on these are the gradients of the gates' inputs
+        slopes[t, 3] *= d_hidden
+        d_cell *= keep[t]
+        np.matmul(recurrent_kernel, slopes[t].reshape(4 * units, batch), out=d_hidden)
+    d_gates = slopes.reshape(length, 4 * units, batch)
+    dx = np.matmul(kernel, d_gates, out=empty(steps.shape, steps.dtype))
+    back = d_gates.swapaxes(1, 2)
+    products = [empty((length, len(each), 4 * units), dx.dtype) for each in (steps[0], hidden[0])]
+    dkernel = np.matmul(steps, back, out=products[0]).sum(axis=0)
+    drecurrent_kernel = np.matmul(hidden[:-1], back, out=products[1]).sum(axis=0)
+    dbias = (d_gates @ np.ones(batch, d_gates.dtype)).sum(axis=0)
+    return sample_major(dx), dkernel, drecurrent_kernel, dbias, d_hidden.T, d_cell.T
+
+
+def lstm(x, kernel, recurrent_kernel, bias=None, recurrent_bias=None):
+    """Long short-term memory over x (N, T, D): outputs (N, T, H), last h and c (N, H), saved.
+
+    kernel (D, 4H), recurrent_kernel (H, 4H) and the biases (4H,) hold the input, forget, cell and
+    output gates in this order. saved is what lstm_gradient reads.
+    """
+    steps = step_major(x)
+    length, _, batch = steps.shape
+    units = len(recurrent_kernel)
+    # One tanh serves all gates, since sigmoid(z) = tanh(z / 2) / 2 + 1 / 2: the kernels of the
+    # sigmoids are halved beforehand, which is exact.
+    scale = np.full(4 * units, 0.5, x.dtype)
+    scale[2 * units : 3 * units] = 1
+    to_gates = np.ascontiguousarray((recurrent_kernel * scale).T)
+    gates = empty((length, 4 * units, batch), x.dtype)
+    np.matmul((kernel * scale).T, steps, out=gates)
+    if bias is not None:
+        gates += (bias * scale)[:, None]
+    if recurrent_bias is not None:
+        gates += (recurrent_bias * scale)[:, None]
+    squashed = empty((length, units, batch), x.dtype)
+    hidden, cell = states_before(length, squashed[0]), states_before(length, squashed[0])
+    product, added = empty(gates.shape[1:], x.dtype), empty(cell.shape[1:], x.dtype)
+    for t in range(length):
+        gate = gates[t]
+        np.matmul(to_gates, hidden[t], out=product)
+        gate += product
+        np.tanh(gate, out=gate)
+        for sigmoids in (gate[: 2 * units], gate[3 * units :]):
+            sigmoids *= 0.5
+            sigmoids += 0.5
+        into, keep, candidate, out = gate.reshape(4, units, batch)
+        np.multiply(keep, cell[t], out=cell[t + 1])
+        np.multiply(into, candidate, out=added)
+        cell[t + 1] += added
+        np.tanh(cell[t + 1], out=squashed[t])
+        np.multiply(out, squashed[t], out=hidden[t + 1])
+    outputs = hidden[1:]
+    saved = steps, gates, hidden, cell, squashed
+    return sample_major(outputs), hidden[-1].T, cell[-1].T, saved
 
 
 # Model ------------------------------------------------------------------------------------------
@@ -250,7 +387,7 @@ def forward_backward(model, inputs, targets=None, sample_weights=None, step=0, t
             p["lstm.recurrent_bias"],
         )
     )[::3]  # (batch, 32)
-    logits = lstm_1 @ p["logits.kernel"] + p["logits.bias"]  # (batch, 4)
+    logits = dense(lstm_1, p["logits.kernel"], bias=p["logits.bias"])  # (batch, 4)
     record({**locals(), "conv1d": conv1d_1, "lstm": lstm_1}, "conv1d lstm logits")
     if targets is None:
         return None, logits, None
@@ -263,17 +400,19 @@ def forward_backward(model, inputs, targets=None, sample_weights=None, step=0, t
     d_logits = sparse_categorical_crossentropy_from_logits_gradient(
         logits, activity, weights=weights
     )  # (batch, 4)
-    g["logits.kernel"] = lstm_1.T @ d_logits  # (32, 4)
+    g["logits.kernel"] = dense_kernel_gradient(lstm_1, d_logits)  # (32, 4)
     g["logits.bias"] = channel_sum(d_logits)  # (4,)
-    d_lstm = d_logits @ p["logits.kernel"].T  # (batch, 32)
+    d_lstm = dense(d_logits, p["logits.kernel"].T)  # (batch, 32)
     d_conv1d, g["lstm.kernel"], g["lstm.recurrent_kernel"], g["lstm.bias"], _, _ = lstm_gradient(
         None, d_lstm, lstm_saved, p["lstm.kernel"], p["lstm.recurrent_kernel"]
     )  # (batch, 48, 32)
     d_conv1d_preactivation = relu_gradient(d_conv1d, conv1d_1)  # (batch, 48, 32)
+    del conv1d_1, d_conv1d
     g["conv1d.kernel"] = conv1d_kernel_gradient(
         signal, d_conv1d_preactivation, p["conv1d.kernel"].shape, strides=2
     )  # (5, 6, 32)
     g["conv1d.bias"] = channel_sum(d_conv1d_preactivation)  # (32,)
+    del d_conv1d_preactivation
     g["lstm.recurrent_bias"] = g["lstm.bias"]
     return loss, logits, {path: g[path] for path in p if path in g}
 

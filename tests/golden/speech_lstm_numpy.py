@@ -8,6 +8,7 @@ import argparse
 import hashlib
 import math
 import re
+import sys
 
 import numpy as np
 
@@ -48,68 +49,73 @@ def channel_sum(x):
     return np.ones(len(x), x.dtype) @ x
 
 
-def time_major(x):
-    """x (N, T, ...) as (T, N, ...), the steps in the order in which they are processed."""
-    steps = x.swapaxes(0, 1)
-    return steps.copy()
+def dense(x, kernel, bias=None):
+    """x (..., D) @ kernel (D, K), as one product over all rows.
 
-
-def batch_major(steps):
-    """The inverse of time_major: steps (T, N, ...) as (N, T, ...)."""
-    return steps.swapaxes(0, 1).copy()
-
-
-def project_steps(steps, kernel, bias=None):
-    """steps (T, N, D) @ kernel (D, K) + bias (K,), if any, in one product: (T, N, K)."""
-    product = steps.reshape(-1, len(kernel)) @ kernel
+    bias (K,) is added.
+    """
+    y = empty((*x.shape[:-1], kernel.shape[1]), x.dtype)
+    np.matmul(x.reshape(-1, x.shape[-1]), kernel, out=y.reshape(-1, y.shape[-1]))
     if bias is not None:
-        product += bias
-    return product.reshape(*steps.shape[:2], -1)
+        y += bias
+    return y
 
 
-def step_kernel_gradient(steps, d_product):
-    """Gradient of the kernel in project_steps: steps (T, N, D), d_product (T, N, K) to (D, K)."""
-    rows = steps.reshape(-1, steps.shape[-1])
-    return rows.T @ d_product.reshape(len(rows), -1)
+def dense_kernel_gradient(x, dy):
+    """Gradient of dense with respect to its kernel: x (..., D), dy (..., K) to (D, K)."""
+    dkernel = empty((x.shape[-1], dy.shape[-1]), dy.dtype)
+    rows, drows = x.reshape(-1, x.shape[-1]), dy.reshape(-1, dy.shape[-1])
+    np.matmul(rows.T, drows, out=dkernel)
+    return dkernel
 
 
-def state_history(length, like):
-    """Room for a state before and after each of `length` steps, (length + 1, N, H) as `like`."""
-    states = np.empty((length + 1, *like.shape), like.dtype)
+def added(a, b, out=None):
+    """a + b, where they have the same shape. It may be written over one of them."""
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return np.asarray(a + b)
+    y = empty(a.shape, a.dtype) if out is None else out
+    np.add(a, b, out=y)
+    return y
+
+
+MEMORY = {}
+
+
+def empty(shape, dtype):
+    """An array of any content, as np.empty, in memory that nothing refers to any more if there is.
+
+    A step finds what the step before it has given back: new memory from the system costs more than
+    most computations in it.
+    """
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    blocks = MEMORY.setdefault(size, [])
+    for block in blocks:
+        if sys.getrefcount(block) == 3:  # by the list, by the loop and as an argument
+            return np.ndarray(shape, dtype, block)
+    blocks.append(np.empty(size, np.uint8))
+    return np.ndarray(shape, dtype, blocks[-1])
+
+
+def step_major(x):
+    """x (N, T, D) as (T, D, N), the steps in the order in which they are processed."""
+    steps = x.transpose(1, 2, 0)
+    if steps.flags.c_contiguous:  # such as what another of these layers gives
+        return steps
+    y = empty(steps.shape, x.dtype)
+    y[...] = steps
+    return y
+
+
+def sample_major(steps):
+    """The inverse of step_major, as a view: steps (T, D, N) as (N, T, D)."""
+    return steps.transpose(2, 0, 1)
+
+
+def states_before(length, like):
+    """Room for a state before and after each of `length` steps, (length + 1, H, N) as `like`."""
+    states = empty((length + 1, *like.shape), like.dtype)
     states[0] = 0
     return states
-
-
-def lstm(x, kernel, recurrent_kernel, bias=None):
-    """Long short-term memory over x (N, T, D): outputs (N, T, H), last h and c (N, H), saved.
-
-    kernel (D, 4H), recurrent_kernel (H, 4H) and the biases (4H,) hold the input, forget, cell and
-    output gates in this order. saved is what lstm_gradient reads.
-    """
-    steps = time_major(x)
-    length, batch, _ = steps.shape
-    units = len(recurrent_kernel)
-    gates = project_steps(steps, kernel, bias)
-    squashed = np.empty((length, batch, units), x.dtype)
-    hidden, cell = state_history(length, squashed[0]), state_history(length, squashed[0])
-    # One tanh serves all gates, since sigmoid(z) = tanh(z / 2) / 2 + 1 / 2.
-    scale = np.full(4 * units, 0.5, x.dtype)
-    scale[2 * units : 3 * units] = 1
-    shift = 1 - scale
-    for t in range(length):
-        gate = gates[t]
-        gate += hidden[t] @ recurrent_kernel
-        gate *= scale
-        np.tanh(gate, out=gate)
-        gate *= scale
-        gate += shift
-        into, keep, candidate, out = gate.reshape(batch, 4, units).swapaxes(0, 1)
-        cell[t + 1] = keep * cell[t] + into * candidate
-        squashed[t] = np.tanh(cell[t + 1])
-        hidden[t + 1] = out * squashed[t]
-    outputs = hidden[1:]
-    outputs = batch_major(outputs)
-    return outputs, hidden[-1].copy(), cell[-1].copy(), (steps, gates, hidden, cell, squashed)
 
 
 def lstm_gradient(d_outputs, d_h, saved, kernel, recurrent_kernel):
@@ -118,35 +124,85 @@ def lstm_gradient(d_outputs, d_h, saved, kernel, recurrent_kernel):
     A recurrent bias has the same gradient as the bias.
     """
     steps, gates, hidden, cell, squashed = saved
-    length, batch, units = squashed.shape
-    into, keep, candidate, out = np.moveaxis(gates.reshape(length, batch, 4, units), 2, 0)
+    length, units, batch = squashed.shape
+    parts = gates.reshape(length, 4, units, batch)
     # How the gates' inputs act on c (the first three) and on h (the last), and how c acts on h.
-    slopes = gates * (1 - gates)
-    by_gate = slopes.reshape(length, batch, 4, units)
-    by_gate[:, :, 0] *= candidate
-    by_gate[:, :, 1] *= cell[:-1]
-    by_gate[:, :, 2] = into * (1 - candidate * candidate)
-    by_gate[:, :, 3] *= squashed
-    cell_slope = out * (1 - squashed * squashed)
-    d_hidden = np.zeros_like(hidden[0]) if d_h is None else d_h
-    d_cell = np.zeros_like(hidden[0])
+    slopes, cell_slope = empty(parts.shape, gates.dtype), empty(squashed.shape, gates.dtype)
+    np.subtract(1, parts, out=slopes)
+    slopes *= parts
+    slopes[:, 0] *= parts[:, 2]
+    slopes[:, 1] *= cell[:-1]
+    np.multiply(parts[:, 2], parts[:, 2], out=slopes[:, 2])
+    np.subtract(1, slopes[:, 2], out=slopes[:, 2])
+    slopes[:, 2] *= parts[:, 0]
+    slopes[:, 3] *= squashed
+    np.multiply(squashed, squashed, out=cell_slope)
+    np.subtract(1, cell_slope, out=cell_slope)
+    cell_slope *= parts[:, 3]
+    keep = parts[:, 1]
+    d_hidden, d_cell = (empty(cell.shape[1:], cell.dtype) for _ in range(2))
+    d_hidden[...] = 0 if d_h is None else d_h.T
+    d_cell[...] = 0
     if d_outputs is not None:
-        d_outputs = time_major(d_outputs)
-    d_gates = np.empty_like(slopes)
-    to_hidden = recurrent_kernel.T.copy()
+        d_outputs = step_major(d_outputs)
+    added = empty(d_cell.shape, d_cell.dtype)
     for t in reversed(range(length)):
         if d_outputs is not None:
-            d_hidden = d_hidden + d_outputs[t]
-        d_cell = d_cell + d_hidden * cell_slope[t]
-        np.concatenate([d_cell, d_cell, d_cell, d_hidden], axis=1, out=d_gates[t])
-        d_gates[t] *= slopes[t]
-        d_cell = d_cell * keep[t]
-        d_before = d_gates[t] @ to_hidden
-        d_hidden = d_before
-    dx = batch_major(project_steps(d_gates, kernel.T))
-    dkernel = step_kernel_gradient(steps, d_gates)
-    drecurrent_kernel = step_kernel_gradient(hidden[:-1], d_gates)
-    return dx, dkernel, drecurrent_kernel, d_gates.sum(axis=1).sum(axis=0), d_hidden, d_cell
+            d_hidden += d_outputs[t]
+        np.multiply(d_hidden, cell_slope[t], out=added)
+        d_cell += added
+        slopes[t, :3] *= d_cell  # from here on these are the gradients of the gates' inputs
+        slopes[t, 3] *= d_hidden
+        d_cell *= keep[t]
+        np.matmul(recurrent_kernel, slopes[t].reshape(4 * units, batch), out=d_hidden)
+    d_gates = slopes.reshape(length, 4 * units, batch)
+    dx = np.matmul(kernel, d_gates, out=empty(steps.shape, steps.dtype))
+    back = d_gates.swapaxes(1, 2)
+    products = [empty((length, len(each), 4 * units), dx.dtype) for each in (steps[0], hidden[0])]
+    dkernel = np.matmul(steps, back, out=products[0]).sum(axis=0)
+    drecurrent_kernel = np.matmul(hidden[:-1], back, out=products[1]).sum(axis=0)
+    dbias = (d_gates @ np.ones(batch, d_gates.dtype)).sum(axis=0)
+    return sample_major(dx), dkernel, drecurrent_kernel, dbias, d_hidden.T, d_cell.T
+
+
+def lstm(x, kernel, recurrent_kernel, bias=None):
+    """Long short-term memory over x (N, T, D): outputs (N, T, H), last h and c (N, H), saved.
+
+    kernel (D, 4H), recurrent_kernel (H, 4H) and the biases (4H,) hold the input, forget, cell and
+    output gates in this order. saved is what lstm_gradient reads.
+    """
+    steps = step_major(x)
+    length, _, batch = steps.shape
+    units = len(recurrent_kernel)
+    # One tanh serves all gates, since sigmoid(z) = tanh(z / 2) / 2 + 1 / 2: the kernels of the
+    # sigmoids are halved beforehand, which is exact.
+    scale = np.full(4 * units, 0.5, x.dtype)
+    scale[2 * units : 3 * units] = 1
+    to_gates = np.ascontiguousarray((recurrent_kernel * scale).T)
+    gates = empty((length, 4 * units, batch), x.dtype)
+    np.matmul((kernel * scale).T, steps, out=gates)
+    if bias is not None:
+        gates += (bias * scale)[:, None]
+    squashed = empty((length, units, batch), x.dtype)
+    hidden, cell = states_before(length, squashed[0]), states_before(length, squashed[0])
+    product, added = empty(gates.shape[1:], x.dtype), empty(cell.shape[1:], x.dtype)
+    for t in range(length):
+        gate = gates[t]
+        np.matmul(to_gates, hidden[t], out=product)
+        gate += product
+        np.tanh(gate, out=gate)
+        for sigmoids in (gate[: 2 * units], gate[3 * units :]):
+            sigmoids *= 0.5
+            sigmoids += 0.5
+        into, keep, candidate, out = gate.reshape(4, units, batch)
+        np.multiply(keep, cell[t], out=cell[t + 1])
+        np.multiply(into, candidate, out=added)
+        cell[t + 1] += added
+        np.tanh(cell[t + 1], out=squashed[t])
+        np.multiply(out, squashed[t], out=hidden[t + 1])
+    outputs = hidden[1:]
+    saved = steps, gates, hidden, cell, squashed
+    return sample_major(outputs), hidden[-1].T, cell[-1].T, saved
 
 
 # Model ------------------------------------------------------------------------------------------
@@ -172,7 +228,7 @@ def forward_backward(model, inputs, targets=None, sample_weights=None, step=0, t
     lstm2, lstm2_saved = last_step(
         lstm(lstm1, p["lstm2.kernel"], p["lstm2.recurrent_kernel"], p["lstm2.bias"])
     )[::3]  # (batch, 64)
-    logits = lstm2 @ p["probabilities.kernel"] + p["probabilities.bias"]  # (batch, 9)
+    logits = dense(lstm2, p["probabilities.kernel"], bias=p["probabilities.bias"])  # (batch, 9)
     record(locals(), "lstm1 lstm2")
     if targets is None:
         return None, logits, None
@@ -181,19 +237,21 @@ def forward_backward(model, inputs, targets=None, sample_weights=None, step=0, t
     weights = value_weights(logits.shape[:1], logits.dtype, sample_weights)  # (batch,)
 
     # Backward: d_x is the gradient of the loss with respect to x
+    del lstm1
     g = {}
     d_probabilities_logits = sparse_categorical_crossentropy_from_logits_gradient(
         logits, speaker, weights=weights
     )  # (batch, 9)
-    g["probabilities.kernel"] = lstm2.T @ d_probabilities_logits  # (64, 9)
+    g["probabilities.kernel"] = dense_kernel_gradient(lstm2, d_probabilities_logits)  # (64, 9)
     g["probabilities.bias"] = channel_sum(d_probabilities_logits)  # (9,)
-    d_lstm2 = d_probabilities_logits @ p["probabilities.kernel"].T  # (batch, 64)
+    d_lstm2 = dense(d_probabilities_logits, p["probabilities.kernel"].T)  # (batch, 64)
     d_lstm1, g["lstm2.kernel"], g["lstm2.recurrent_kernel"], g["lstm2.bias"], _, _ = lstm_gradient(
         None, d_lstm2, lstm2_saved, p["lstm2.kernel"], p["lstm2.recurrent_kernel"]
     )  # (batch, 25, 64)
     _, g["lstm1.kernel"], g["lstm1.recurrent_kernel"], g["lstm1.bias"], _, _ = lstm_gradient(
         d_lstm1, None, lstm1_saved, p["lstm1.kernel"], p["lstm1.recurrent_kernel"]
     )
+    del d_lstm1
     return loss, logits, {path: g[path] for path in p if path in g}
 
 

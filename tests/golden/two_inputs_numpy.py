@@ -8,6 +8,7 @@ import argparse
 import hashlib
 import math
 import re
+import sys
 
 import numpy as np
 
@@ -24,16 +25,6 @@ BATCH_SIZE = 64
 
 
 # Layers -----------------------------------------------------------------------------------------
-def relu(x):
-    """max(x, 0), element by element."""
-    return np.maximum(x, 0)
-
-
-def relu_gradient(dy, y):
-    """Gradient of relu from its result y; at 0 it is 0."""
-    return dy * (y > 0)
-
-
 def sigmoid(x):
     """1 / (1 + exp(-x)); from x = -80 down it stays at 2e-35, for exp must not overflow."""
     return 1 / (1 + np.exp(np.minimum(-x, 80)))
@@ -50,47 +41,6 @@ def softmax(x, axis):
     return exponentials / exponentials.sum(axis=axis, keepdims=True)
 
 
-def image_windows(x, kernel_size):
-    """Patches of x (N, H, W, C), one per position of a kernel: a view (N, OH, OW, kh, kw, C)."""
-    windows = np.lib.stride_tricks.sliding_window_view(x, kernel_size, axis=(1, 2))
-    return windows.transpose(0, 1, 2, 4, 5, 3)
-
-
-def image_blocks(windows):
-    """Parts of the batch of image_windows whose patches, about a million numbers, stay in cache."""
-    images = max(1, 2**20 // int(np.prod(windows.shape[1:])))
-    return [slice(start, start + images) for start in range(0, len(windows), images)]
-
-
-def conv2d(x, kernel):
-    """Convolve x (N, H, W, C) with kernel (kh, kw, C, F) to (N, OH, OW, F).
-
-    A matrix product does it: the patches are the rows, the filters the columns.
-    """
-    kernel_height, kernel_width, _, filters = kernel.shape
-    windows = image_windows(x, (kernel_height, kernel_width))
-    flat_kernel = kernel.reshape(-1, filters)
-    y = np.empty((*windows.shape[:3], filters), x.dtype)
-    for block in image_blocks(windows):
-        patches = windows[block].reshape(-1, len(flat_kernel))
-        np.matmul(patches, flat_kernel, out=y[block].reshape(-1, filters))
-    return y
-
-
-def conv2d_kernel_gradient(x, dy, kernel_shape):
-    """Gradient of conv2d with respect to its kernel: x (N, H, W, C), dy (N, OH, OW, F).
-
-    The patches' matrix, transposed, times dy.
-    """
-    kernel_height, kernel_width, channels, filters = kernel_shape
-    windows = image_windows(x, (kernel_height, kernel_width))
-    dkernel = np.zeros((kernel_height * kernel_width * channels, filters), dy.dtype)
-    for block in image_blocks(windows):
-        patches = windows[block].reshape(-1, len(dkernel))
-        dkernel += patches.T @ dy[block].reshape(-1, filters)
-    return dkernel.reshape(kernel_shape)
-
-
 def channel_sum(x):
     """Sum of x (N, ..., C) over every axis but the last: (C,).
 
@@ -101,6 +51,190 @@ def channel_sum(x):
         x = x.reshape(len(x), -1, x.shape[-1])
         x = np.ones(x.shape[1], x.dtype) @ x
     return np.ones(len(x), x.dtype) @ x
+
+
+def relu_gradient(dy, y, out=None):
+    """Gradient of relu from its result y; at 0 it is 0."""
+    dx = empty(dy.shape, dy.dtype) if out is None else out
+    np.multiply(dy, np.greater(y, 0, out=empty(y.shape, np.bool_)), out=dx)
+    return dx
+
+
+def relu(x):
+    """max(x, 0), element by element."""
+    y = empty(x.shape, x.dtype)
+    np.maximum(x, 0, out=y)
+    return y
+
+
+def image_parts(count, size):
+    """Slices of a batch of `count` images, each of as many as hold 2**17 numbers, at `size` each.
+
+    What a part computes stays in the cache until its last step.
+    """
+    images = max(1, 2**17 // size)
+    for start in range(0, count, images):
+        yield slice(start, min(start + images, count))
+
+
+def image_patches(x, kernel_size, strides=(1, 1), dilation=(1, 1)):
+    """Patches of x (N, H, W, C), one per position of a kernel, in rows: (N * OH * OW, kh * kw * C).
+
+    strides and dilation are those of the kernel.
+    """
+    height, width = kernel_size
+    if dilation != (1, 1):
+        height, width = (height - 1) * dilation[0] + 1, (width - 1) * dilation[1] + 1
+    windows = np.lib.stride_tricks.sliding_window_view(x, (height, width), axis=(1, 2))
+    if dilation != (1, 1):
+        windows = windows[..., :: dilation[0], :: dilation[1]]
+    if strides != (1, 1):
+        windows = windows[:, :: strides[0], :: strides[1]]
+    windows = windows.transpose(0, 1, 2, 4, 5, 3)
+    patches = empty(windows.shape, x.dtype)
+    patches[...] = windows
+    return patches.reshape(-1, kernel_size[0] * kernel_size[1] * x.shape[-1])
+
+
+def row_patches(x, width):
+    """Patches of one row of a kernel, of this width: x (N, H, W, C) to (N, H, OW, width * C).
+
+    The rows of the kernel read the same patches, one row of the image further down each time.
+    """
+    windows = np.lib.stride_tricks.sliding_window_view(x, width, axis=2).swapaxes(-1, -2)
+    patches = empty(windows.shape, x.dtype)
+    patches[...] = windows
+    return patches.reshape(*windows.shape[:3], -1)
+
+
+def convolved_size(size, kernel_size, strides, padding, dilation):
+    """Height and width of what a convolution makes of an image of this size."""
+    height, width = (
+        (length + sum(pads) - (reach - 1) * apart - 1) // step + 1
+        for length, reach, step, pads, apart in zip(
+            size, kernel_size, strides, padding, dilation, strict=True
+        )
+    )
+    return height, width
+
+
+def by_rows(kernel, strides, dilation):
+    """Whether a convolution is a sum of products, one for each row of its kernel.
+
+    This copies each pixel `width` times and not `height * width` times. It needs neighbouring
+    pixels, and does not pay with a single channel.
+    """
+    return strides == (1, 1) and dilation == (1, 1) and kernel.shape[2] > 1
+
+
+def conv2d(x, kernel, *, bias=None, relu=False):
+    """Convolve x (N, H, W, C) with kernel (kh, kw, C, F) to (N, OH, OW, F).
+
+    bias (F,) is added. relu puts 0 in the place of what is negative.
+    """
+    kernel_size, filters = kernel.shape[:2], kernel.shape[3]
+    height, width = convolved_size(x.shape[1:3], kernel_size, (1, 1), ((0, 0), (0, 0)), (1, 1))
+    y = empty((len(x), height, width, filters), x.dtype)
+    for part in image_parts(len(x), height * width * kernel[0].size // filters):
+        images = x[part]
+        convolve(images, kernel, y[part], (1, 1), (1, 1))
+        if bias is not None:
+            y[part] += bias
+        if relu:
+            np.maximum(y[part], 0, out=y[part])
+    return y
+
+
+def convolve(x, kernel, y, strides, dilation):
+    """Writes the convolution of x, padding and all, into y: products of patches and the kernel."""
+    batch, height, width, filters = y.shape
+    if not by_rows(kernel, strides, dilation):
+        patches = image_patches(x, kernel.shape[:2], strides, dilation)
+        np.matmul(patches, kernel.reshape(-1, filters), out=y.reshape(-1, filters))
+        return
+    patches = row_patches(x, kernel.shape[1])
+    rows = y.reshape(batch, height * width, filters)
+    product = empty(rows.shape, y.dtype)
+    for i in range(len(kernel)):
+        below = patches[:, i : i + height].reshape(batch, height * width, -1)
+        np.matmul(below, kernel[i].reshape(-1, filters), out=product if i else rows)
+        if i:
+            rows += product
+
+
+def dense(x, kernel, bias=None, *, relu=False):
+    """x (..., D) @ kernel (D, K), as one product over all rows.
+
+    bias (K,) is added. relu puts 0 in the place of what is negative.
+    """
+    y = empty((*x.shape[:-1], kernel.shape[1]), x.dtype)
+    np.matmul(x.reshape(-1, x.shape[-1]), kernel, out=y.reshape(-1, y.shape[-1]))
+    if bias is not None:
+        y += bias
+    if relu:
+        np.maximum(y, 0, out=y)
+    return y
+
+
+def conv2d_kernel_gradient(x, dy, kernel_shape):
+    """Gradient of conv2d with respect to its kernel: x (N, H, W, C), dy (N, OH, OW, F).
+
+    The patches' matrix, transposed, times dy.
+    """
+    kernel_height, kernel_width, channels, filters = kernel_shape
+    dkernel = empty(kernel_shape, dy.dtype)
+    dkernel[...] = 0
+    pixels = dy.shape[1] * dy.shape[2]
+    rows = by_rows(dkernel, (1, 1), (1, 1)) and pixels >= 36  # products that are not too small
+    for part in image_parts(len(x), pixels * kernel_width * channels):
+        images = x[part]
+        dpart = dy[part].reshape(-1, pixels, filters)
+        if not rows:
+            patches = image_patches(images, (kernel_height, kernel_width), (1, 1), (1, 1))
+            dkernel += (patches.T @ dpart.reshape(-1, filters)).reshape(kernel_shape)
+            continue
+        patches = row_patches(images, kernel_width)
+        for i in range(kernel_height):
+            below = patches[:, i : i + dy.shape[1]].reshape(len(dpart), pixels, -1)
+            products = empty((len(dpart), below.shape[-1], filters), dy.dtype)
+            np.matmul(below.swapaxes(1, 2), dpart, out=products)
+            dkernel[i] += products.sum(axis=0).reshape(dkernel[i].shape)
+    return dkernel
+
+
+def dense_kernel_gradient(x, dy):
+    """Gradient of dense with respect to its kernel: x (..., D), dy (..., K) to (D, K)."""
+    dkernel = empty((x.shape[-1], dy.shape[-1]), dy.dtype)
+    rows, drows = x.reshape(-1, x.shape[-1]), dy.reshape(-1, dy.shape[-1])
+    np.matmul(rows.T, drows, out=dkernel)
+    return dkernel
+
+
+def added(a, b, out=None):
+    """a + b, where they have the same shape. It may be written over one of them."""
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return np.asarray(a + b)
+    y = empty(a.shape, a.dtype) if out is None else out
+    np.add(a, b, out=y)
+    return y
+
+
+MEMORY = {}
+
+
+def empty(shape, dtype):
+    """An array of any content, as np.empty, in memory that nothing refers to any more if there is.
+
+    A step finds what the step before it has given back: new memory from the system costs more than
+    most computations in it.
+    """
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    blocks = MEMORY.setdefault(size, [])
+    for block in blocks:
+        if sys.getrefcount(block) == 3:  # by the list, by the loop and as an argument
+            return np.ndarray(shape, dtype, block)
+    blocks.append(np.empty(size, np.uint8))
+    return np.ndarray(shape, dtype, blocks[-1])
 
 
 # Model ------------------------------------------------------------------------------------------
@@ -121,19 +255,24 @@ def forward_backward(model, inputs, targets=None, sample_weights=None, step=0, t
     p = model.parameters
     left = inputs["left"]  # (batch, 8, 8, 1)
     right = inputs["right"]  # (batch, 8, 8, 1)
-    encode = relu(conv2d(left, p["encode.kernel"]) + p["encode.bias"])  # (batch, 6, 6, 16)
+    encode = conv2d(left, p["encode.kernel"], bias=p["encode.bias"], relu=True)  # (batch, 6, 6, 16)
     left_flat = encode.reshape(-1, 576)  # (batch, 576)
-    embed = np.tanh(left_flat @ p["embed.kernel"] + p["embed.bias"])  # (batch, 32)
-    encode_1 = relu(conv2d(right, p["encode.kernel"]) + p["encode.bias"])  # (batch, 6, 6, 16)
+    embed = np.tanh(dense(left_flat, p["embed.kernel"], bias=p["embed.bias"]))  # (batch, 32)
+    encode_1 = conv2d(
+        right, p["encode.kernel"], bias=p["encode.bias"], relu=True
+    )  # (batch, 6, 6, 16)
     right_flat = encode_1.reshape(-1, 576)  # (batch, 576)
-    embed_1 = np.tanh(right_flat @ p["embed.kernel"] + p["embed.bias"])  # (batch, 32)
+    embed_1 = np.tanh(dense(right_flat, p["embed.kernel"], bias=p["embed.bias"]))  # (batch, 32)
     product = embed * embed_1  # (batch, 32)
     pair = np.concatenate((embed, embed_1, product), axis=-1)  # (batch, 96)
-    dense = relu(pair @ p["dense.kernel"] + p["dense.bias"])  # (batch, 32)
-    logits = dense @ p["alike.kernel"] + p["alike.bias"]  # (batch, 1)
-    logits_1 = embed @ p["probabilities.kernel"] + p["probabilities.bias"]  # (batch, 10)
-    raw = logits, logits_1
-    record(locals(), "encode left_flat embed encode@1 right_flat embed@1 product pair dense")
+    dense_1 = dense(pair, p["dense.kernel"], bias=p["dense.bias"], relu=True)  # (batch, 32)
+    logits = dense(dense_1, p["alike.kernel"], bias=p["alike.bias"])  # (batch, 1)
+    logits_1 = dense(embed, p["probabilities.kernel"], bias=p["probabilities.bias"])  # (batch, 10)
+    raw = (logits, logits_1)
+    record(
+        {**locals(), "dense": dense_1},
+        "encode left_flat embed encode@1 right_flat embed@1 product pair dense",
+    )
     if targets is None:
         return None, raw, None
     loss = total_loss(model, raw, targets, sample_weights)
@@ -150,48 +289,58 @@ def forward_backward(model, inputs, targets=None, sample_weights=None, step=0, t
     d_probabilities_logits = sparse_categorical_crossentropy_from_logits_gradient(
         logits_1, digit, weights=weights_1
     )  # (batch, 10)
-    g["probabilities.kernel"] = embed.T @ d_probabilities_logits  # (32, 10)
+    g["probabilities.kernel"] = dense_kernel_gradient(embed, d_probabilities_logits)  # (32, 10)
     g["probabilities.bias"] = channel_sum(d_probabilities_logits)  # (10,)
-    d_embed = d_probabilities_logits @ p["probabilities.kernel"].T  # (batch, 32)
-    g["alike.kernel"] = dense.T @ d_alike_logits  # (32, 1)
+    d_embed = dense(d_probabilities_logits, p["probabilities.kernel"].T)  # (batch, 32)
+    g["alike.kernel"] = dense_kernel_gradient(dense_1, d_alike_logits)  # (32, 1)
     g["alike.bias"] = channel_sum(d_alike_logits)  # (1,)
-    d_dense = d_alike_logits @ p["alike.kernel"].T  # (batch, 32)
-    d_dense_preactivation = relu_gradient(d_dense, dense)  # (batch, 32)
-    g["dense.kernel"] = pair.T @ d_dense_preactivation  # (96, 32)
+    d_dense = dense(d_alike_logits, p["alike.kernel"].T)  # (batch, 32)
+    d_dense_preactivation = relu_gradient(d_dense, dense_1, out=d_dense)  # (batch, 32)
+    g["dense.kernel"] = dense_kernel_gradient(pair, d_dense_preactivation)  # (96, 32)
     g["dense.bias"] = channel_sum(d_dense_preactivation)  # (32,)
-    d_pair = d_dense_preactivation @ p["dense.kernel"].T  # (batch, 96)
+    d_pair = dense(d_dense_preactivation, p["dense.kernel"].T)  # (batch, 96)
     d_embed_2 = d_pair[:, :32]  # (batch, 32)
-    d_embed_3 = d_embed + d_embed_2  # (batch, 32)
+    d_embed_3 = added(d_embed, d_embed_2, out=d_embed)  # (batch, 32)
     d_embed_1 = d_pair[:, 32:64]  # (batch, 32)
     d_product = d_pair[:, 64:96]  # (batch, 32)
     d_embed_4 = d_product * embed_1  # (batch, 32)
-    d_embed_5 = d_embed_3 + d_embed_4  # (batch, 32)
+    d_embed_5 = added(d_embed_3, d_embed_4, out=d_embed_3)  # (batch, 32)
     d_embed_1_2 = d_product * embed  # (batch, 32)
-    d_embed_1_3 = d_embed_1 + d_embed_1_2  # (batch, 32)
+    d_embed_1_3 = added(d_embed_1, d_embed_1_2)  # (batch, 32)
     d_embed_1_preactivation = tanh_gradient(d_embed_1_3, embed_1)  # (batch, 32)
-    d_embed_kernel = right_flat.T @ d_embed_1_preactivation  # (576, 32)
+    d_embed_kernel = dense_kernel_gradient(right_flat, d_embed_1_preactivation)  # (576, 32)
+    del right_flat
     d_embed_bias = channel_sum(d_embed_1_preactivation)  # (32,)
-    d_right_flat = d_embed_1_preactivation @ p["embed.kernel"].T  # (batch, 576)
+    d_right_flat = dense(d_embed_1_preactivation, p["embed.kernel"].T)  # (batch, 576)
     d_encode_1 = d_right_flat.reshape(encode_1.shape)  # (batch, 6, 6, 16)
-    d_encode_1_preactivation = relu_gradient(d_encode_1, encode_1)  # (batch, 6, 6, 16)
+    del d_right_flat
+    d_encode_1_preactivation = relu_gradient(
+        d_encode_1, encode_1, out=d_encode_1
+    )  # (batch, 6, 6, 16)
+    del encode_1, d_encode_1
     d_encode_kernel = conv2d_kernel_gradient(
         right, d_encode_1_preactivation, p["encode.kernel"].shape
     )  # (3, 3, 1, 16)
     d_encode_bias = channel_sum(d_encode_1_preactivation)  # (16,)
+    del d_encode_1_preactivation
     d_embed_preactivation = tanh_gradient(d_embed_5, embed)  # (batch, 32)
-    d_embed_kernel_2 = left_flat.T @ d_embed_preactivation  # (576, 32)
-    g["embed.kernel"] = d_embed_kernel + d_embed_kernel_2  # (576, 32)
+    d_embed_kernel_2 = dense_kernel_gradient(left_flat, d_embed_preactivation)  # (576, 32)
+    del left_flat
+    g["embed.kernel"] = added(d_embed_kernel, d_embed_kernel_2)  # (576, 32)
     d_embed_bias_2 = channel_sum(d_embed_preactivation)  # (32,)
-    g["embed.bias"] = d_embed_bias + d_embed_bias_2  # (32,)
-    d_left_flat = d_embed_preactivation @ p["embed.kernel"].T  # (batch, 576)
+    g["embed.bias"] = added(d_embed_bias, d_embed_bias_2)  # (32,)
+    d_left_flat = dense(d_embed_preactivation, p["embed.kernel"].T)  # (batch, 576)
     d_encode = d_left_flat.reshape(encode.shape)  # (batch, 6, 6, 16)
-    d_encode_preactivation = relu_gradient(d_encode, encode)  # (batch, 6, 6, 16)
+    del d_left_flat
+    d_encode_preactivation = relu_gradient(d_encode, encode, out=d_encode)  # (batch, 6, 6, 16)
+    del encode, d_encode
     d_encode_kernel_2 = conv2d_kernel_gradient(
         left, d_encode_preactivation, p["encode.kernel"].shape
     )  # (3, 3, 1, 16)
-    g["encode.kernel"] = d_encode_kernel + d_encode_kernel_2  # (3, 3, 1, 16)
+    g["encode.kernel"] = added(d_encode_kernel, d_encode_kernel_2)  # (3, 3, 1, 16)
     d_encode_bias_2 = channel_sum(d_encode_preactivation)  # (16,)
-    g["encode.bias"] = d_encode_bias + d_encode_bias_2  # (16,)
+    del d_encode_preactivation
+    g["encode.bias"] = added(d_encode_bias, d_encode_bias_2)  # (16,)
     return loss, raw, {path: g[path] for path in p if path in g}
 
 

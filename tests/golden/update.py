@@ -12,15 +12,21 @@ from specc.compiler import compile_program, load_program
 FOLDER = Path(__file__).parent
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
 BACKENDS = ("numpy", "torch", "tensorflow")
+# These are kept in NumPy's textbook form as well.
+TEXTBOOK = ("mnist_cnn", "speech_lstm")
 
 
 def built(example: Path) -> dict[Path, str]:
     """{file: source} of an example on every backend."""
     program, _ = load_program(example)
-    return {
+    found = {
         FOLDER / f"{example.stem}_{backend}.py": compile_program(program, backend)
         for backend in BACKENDS
     }
+    if example.stem in TEXTBOOK:
+        text = compile_program(program, "numpy", optimize=0)
+        found[FOLDER / f"{example.stem}_textbook.py"] = text
+    return found
 
 
 def main() -> None:

@@ -4,13 +4,16 @@ statements.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from specc.backends.base import repeated_inputs, template_fields
+from specc.backends.numpy.passes import PASSES
+from specc.backends.numpy.statements import read_statements
 from specc.backends.writer import Names, literal, render, words
-from specc.ir.dims import Dim
+from specc.ir.dims import BATCH, Dim
 from specc.ir.graph import Loss, Node, Program, Value
 from specc.ir.types import TensorType
 from specc.ops.base import Form
@@ -110,7 +113,7 @@ class NumpyProgram:
                 "def forward(model, inputs):",
                 '    """The forward pass in inference mode."""',
                 *self._prologue(),
-                *body.lines,
+                *self._improved(body, []),
             ]
         )
 
@@ -230,9 +233,21 @@ class NumpyProgram:
                 "    training=False is inference mode.",
                 '    """',
                 *self._prologue(),
-                *body.lines,
+                *self._improved(body, backward),
             ]
         )
+
+    def _improved(self, body: Statements, backward: list[Node]) -> list[str]:
+        """The body after the passes that make it fast, at the levels that ask for them."""
+        if not self.program.optimize:
+            return body.lines
+        values = [v for node in (*self.graph.nodes, *backward) for v in node.outputs]
+        large = {body.text(v) for v in (*values, *self.saved.values()) if _is_large(v)}
+        large -= {body.text(v) for v in self.graph.outputs}
+        statements = read_statements(body.lines, large)
+        for each in PASSES:
+            statements = each(statements)
+        return [statement.text for statement in statements]
 
     def _backward(self, body: Statements, backward: list[Node], roots: Mapping[str, Value]) -> None:
         """The statements of the backward pass; gradients of parameters go into ``g``."""
@@ -312,6 +327,13 @@ def _positions(prediction: str, shape: tuple[Dim, ...], positions: tuple[Dim, ..
         return f"{prediction}.shape[:{axis}]"
     axis = next(a for a in range(axis) if positions == shape[:a] + shape[a + 1 :])
     return f"{prediction}.shape[:{axis}] + {prediction}.shape[{axis + 1}:]"
+
+
+def _is_large(value: Value) -> bool:
+    """Whether it has more than a few hundred numbers per sample, as far as is known."""
+    batch, *sizes = value.type.shape or (1,)
+    known = [size for size in sizes if isinstance(size, int)]
+    return batch == BATCH and (math.prod(known) >= 512 or len(known) < len(sizes))
 
 
 def _differs(form: Form) -> bool:

@@ -1,0 +1,38 @@
+"""Products with kernels."""
+
+import numpy as np
+
+from .memory import empty
+
+
+def dense(
+    x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None = None, *, relu: bool = False
+) -> np.ndarray:
+    """x (..., D) @ kernel (D, K), as one product over all rows.
+
+    bias (K,) is added. relu puts 0 in the place of what is negative.
+    """
+    y = empty((*x.shape[:-1], kernel.shape[1]), x.dtype)
+    np.matmul(x.reshape(-1, x.shape[-1]), kernel, out=y.reshape(-1, y.shape[-1]))
+    if bias is not None:
+        y += bias
+    if relu:
+        np.maximum(y, 0, out=y)
+    return y
+
+
+def dense_kernel_gradient(x: np.ndarray, dy: np.ndarray) -> np.ndarray:
+    """Gradient of dense with respect to its kernel: x (..., D), dy (..., K) to (D, K)."""
+    dkernel = empty((x.shape[-1], dy.shape[-1]), dy.dtype)
+    rows, drows = x.reshape(-1, x.shape[-1]), dy.reshape(-1, dy.shape[-1])
+    np.matmul(rows.T, drows, out=dkernel)
+    return dkernel
+
+
+def added(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    """a + b, where they have the same shape. It may be written over one of them."""
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return np.asarray(a + b)
+    y = empty(a.shape, a.dtype) if out is None else out
+    np.add(a, b, out=y)
+    return y

@@ -1,0 +1,148 @@
+"""Normalization over the last axis or by it, in parts that stay in the cache."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from .memory import empty
+
+
+def row_parts(x: np.ndarray) -> Iterator[slice]:
+    """Slices of the rows of x (M, S), each of as many as hold 2**15 numbers."""
+    rows = max(1, 2**15 // x.shape[1])
+    for start in range(0, len(x), rows):
+        yield slice(start, start + rows)
+
+
+def channel_rows(x: np.ndarray) -> np.ndarray:
+    """x (N, ..., C) as (M, S), a whole number of pixels in a row: short rows are slow."""
+    pixels = x.shape[-2] if x.ndim > 2 else 1
+    return x.reshape(-1, pixels * x.shape[-1])
+
+
+def sum_of_pixels(rows: np.ndarray, channels: int) -> np.ndarray:
+    """Sum by channel of what channel_rows gives."""
+    pixels = np.ones(len(rows), rows.dtype) @ rows
+    return np.asarray(pixels.reshape(-1, channels).sum(axis=0))
+
+
+def channel_norm(
+    x: np.ndarray, gamma: np.ndarray | None, beta: np.ndarray | None, epsilon: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Normalize each channel of x (N, ..., C) by its statistics over all other axes.
+
+    Returns y, the normalized x, the mean (C,), the biased variance (C,) and 1 / sqrt(variance +
+    epsilon). gamma and beta are (C,) or None.
+    """
+    rows, channels = channel_rows(x), x.shape[-1]
+    pixels, count = rows.shape[1] // channels, x.size // channels
+    mean = sum(sum_of_pixels(rows[part], channels) for part in row_parts(rows)) / count
+    y, normalized = empty(rows.shape, x.dtype), empty(rows.shape, x.dtype)
+    means = np.tile(mean, pixels)
+    variance = np.zeros_like(mean)
+    for part in row_parts(rows):
+        centred, squares = normalized[part], y[part]
+        np.subtract(rows[part], means, out=centred)
+        np.multiply(centred, centred, out=squares)
+        variance += sum_of_pixels(squares, channels)
+    variance /= count
+    inverse_deviation = 1 / np.sqrt(variance + epsilon)
+    scale = np.tile(inverse_deviation, pixels)
+    gammas = None if gamma is None else np.tile(gamma, pixels)
+    betas = None if beta is None else np.tile(beta, pixels)
+    for part in row_parts(rows):
+        normalized[part] *= scale
+        np.multiply(normalized[part], 1 if gammas is None else gammas, out=y[part])
+        if betas is not None:
+            y[part] += betas
+    shaped = y.reshape(x.shape), normalized.reshape(x.shape)
+    return *shaped, mean, variance, inverse_deviation
+
+
+def channel_norm_gradient(
+    dy: np.ndarray,
+    normalized: np.ndarray,
+    gamma: np.ndarray | None,
+    inverse_deviation: np.ndarray,
+    out: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Gradients of channel_norm with respect to x, gamma (C,) and beta (C,).
+
+    The mean and the variance depend on every x: they take out what dy has in common with 1 and
+    with the normalized x.
+    """
+    rows, channels = channel_rows(dy), dy.shape[-1]
+    kept = normalized.reshape(rows.shape)
+    pixels, count = rows.shape[1] // channels, dy.size // channels
+    dx = channel_rows(empty(dy.shape, dy.dtype) if out is None else out)
+    dgamma, dbeta = np.zeros((2, channels), dy.dtype)
+    products = empty(rows[next(row_parts(rows))].shape, dy.dtype)
+    for part in row_parts(rows):
+        product = products[: len(rows[part])]
+        np.multiply(rows[part], kept[part], out=product)
+        dgamma += sum_of_pixels(product, channels)
+        dbeta += sum_of_pixels(rows[part], channels)
+    common, along = np.tile(dbeta / count, pixels), np.tile(dgamma / count, pixels)
+    scale = np.tile(inverse_deviation if gamma is None else inverse_deviation * gamma, pixels)
+    for part in row_parts(rows):
+        product = products[: len(rows[part])]
+        np.multiply(kept[part], along, out=product)
+        np.subtract(rows[part], common, out=dx[part])
+        dx[part] -= product
+        dx[part] *= scale
+    return dx.reshape(dy.shape), dgamma, dbeta
+
+
+def last_axis_norm(
+    x: np.ndarray, gamma: np.ndarray | None, beta: np.ndarray | None, epsilon: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Normalize x (..., D) by its own mean and variance over the last axis.
+
+    gamma and beta are (D,) or None. Returns y, the normalized x and 1 / sqrt(variance + epsilon).
+    """
+    size = x.shape[-1]
+    rows = x.reshape(-1, size)
+    y, normalized = empty(rows.shape, x.dtype), empty(rows.shape, x.dtype)
+    inverse_deviation = empty((len(rows), 1), x.dtype)
+    ones = np.ones((size, 1), x.dtype)
+    for part in row_parts(rows):
+        centred, squares = normalized[part], y[part]
+        np.subtract(rows[part], rows[part] @ ones / size, out=centred)
+        np.multiply(centred, centred, out=squares)
+        inverse_deviation[part] = 1 / np.sqrt(squares @ ones / size + epsilon)
+        centred *= inverse_deviation[part]
+        np.multiply(centred, 1 if gamma is None else gamma, out=y[part])
+        if beta is not None:
+            y[part] += beta
+    deviations = inverse_deviation.reshape(*x.shape[:-1], 1)
+    return y.reshape(x.shape), normalized.reshape(x.shape), deviations
+
+
+def last_axis_norm_gradient(
+    dy: np.ndarray,
+    normalized: np.ndarray,
+    gamma: np.ndarray | None,
+    inverse_deviation: np.ndarray,
+    out: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Gradients of last_axis_norm with respect to x, gamma (D,) and beta (D,)."""
+    size = dy.shape[-1]
+    rows, kept = dy.reshape(-1, size), normalized.reshape(-1, size)
+    deviations = inverse_deviation.reshape(-1, 1)
+    dx = (empty(dy.shape, dy.dtype) if out is None else out).reshape(rows.shape)
+    dgamma, dbeta = np.zeros((2, size), dy.dtype)
+    ones = np.ones((size, 1), dy.dtype)
+    products = empty(rows[next(row_parts(rows))].shape, dy.dtype)
+    for part in row_parts(rows):
+        product, slope = products[: len(rows[part])], dx[part]
+        np.multiply(rows[part], kept[part], out=product)
+        dgamma += np.ones(len(product), dy.dtype) @ product
+        dbeta += np.ones(len(product), dy.dtype) @ rows[part]
+        np.multiply(rows[part], 1 if gamma is None else gamma, out=slope)
+        np.multiply(slope, kept[part], out=product)
+        along = product @ ones / size
+        slope -= slope @ ones / size
+        np.multiply(kept[part], along, out=product)
+        slope -= product
+        slope *= deviations[part]
+    return dx.reshape(dy.shape), dgamma, dbeta

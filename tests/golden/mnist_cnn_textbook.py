@@ -1,0 +1,643 @@
+"""mnist_cnn for NumPy, written by specc 0.1.0 from mnist_cnn.yaml (654a942cd0dd).
+
+python mnist_cnn_numpy.py train data.npz --epochs 3 --out w.safetensors
+`specc data mnist_cnn.yaml -o data.npz` writes the arrays; --help shows more.
+"""
+
+import argparse
+import hashlib
+import math
+import re
+
+import numpy as np
+
+NAME = "mnist_cnn"
+BACKEND = "numpy"
+SEED = 7
+DTYPE = "float32"
+INPUTS = {"image": (None, 28, 28, 1)}
+TARGETS = {"label": (None,)}
+OUTPUTS = {"probabilities": (None, 10)}
+INTEGERS = {"label"}
+EPOCHS = 10
+BATCH_SIZE = 64
+
+
+# Layers -----------------------------------------------------------------------------------------
+def relu(x):
+    """max(x, 0), element by element."""
+    return np.maximum(x, 0)
+
+
+def relu_gradient(dy, y):
+    """Gradient of relu from its result y; at 0 it is 0."""
+    return dy * (y > 0)
+
+
+def softmax(x, axis):
+    """exp(x) divided by its sum along axis; the largest is taken off first against overflow."""
+    exponentials = np.exp(x - x.max(axis=axis, keepdims=True))
+    return exponentials / exponentials.sum(axis=axis, keepdims=True)
+
+
+def image_windows(x, kernel_size):
+    """Patches of x (N, H, W, C), one per position of a kernel: a view (N, OH, OW, kh, kw, C)."""
+    windows = np.lib.stride_tricks.sliding_window_view(x, kernel_size, axis=(1, 2))
+    return windows.transpose(0, 1, 2, 4, 5, 3)
+
+
+def image_blocks(windows):
+    """Parts of the batch of image_windows whose patches, about a million numbers, stay in cache."""
+    images = max(1, 2**20 // int(np.prod(windows.shape[1:])))
+    return [slice(start, start + images) for start in range(0, len(windows), images)]
+
+
+def conv2d(x, kernel):
+    """Convolve x (N, H, W, C) with kernel (kh, kw, C, F) to (N, OH, OW, F).
+
+    A matrix product does it: the patches are the rows, the filters the columns.
+    """
+    kernel_height, kernel_width, _, filters = kernel.shape
+    windows = image_windows(x, (kernel_height, kernel_width))
+    flat_kernel = kernel.reshape(-1, filters)
+    y = np.empty((*windows.shape[:3], filters), x.dtype)
+    for block in image_blocks(windows):
+        patches = windows[block].reshape(-1, len(flat_kernel))
+        np.matmul(patches, flat_kernel, out=y[block].reshape(-1, filters))
+    return y
+
+
+def conv2d_input_gradient(dy, kernel, input_shape):
+    """Gradient of conv2d with respect to its input: dy (N, OH, OW, F) to dx of input_shape.
+
+    Each tap (i, j) of the kernel sends dy @ kernel[i, j].T back to the pixels it read.
+    """
+    batch, height, width, channels = input_shape
+    _, out_height, out_width, filters = dy.shape
+    dx = np.zeros((batch, height, width, channels), dy.dtype)
+    rows = dy.reshape(-1, filters)
+    for i in range(kernel.shape[0]):
+        for j in range(kernel.shape[1]):
+            target = dx[:, i:, j:]
+            target = target[:, :out_height, :out_width]
+            target += (rows @ kernel[i, j].T).reshape(target.shape)
+    return dx
+
+
+def conv2d_kernel_gradient(x, dy, kernel_shape):
+    """Gradient of conv2d with respect to its kernel: x (N, H, W, C), dy (N, OH, OW, F).
+
+    The patches' matrix, transposed, times dy.
+    """
+    kernel_height, kernel_width, channels, filters = kernel_shape
+    windows = image_windows(x, (kernel_height, kernel_width))
+    dkernel = np.zeros((kernel_height * kernel_width * channels, filters), dy.dtype)
+    for block in image_blocks(windows):
+        patches = windows[block].reshape(-1, len(dkernel))
+        dkernel += patches.T @ dy[block].reshape(-1, filters)
+    return dkernel.reshape(kernel_shape)
+
+
+def channel_sum(x):
+    """Sum of x (N, ..., C) over every axis but the last: (C,).
+
+    Products with ones are several times faster than `sum` here, and summing each sample by itself
+    first loses less to rounding.
+    """
+    if x.ndim > 2:
+        x = x.reshape(len(x), -1, x.shape[-1])
+        x = np.ones(x.shape[1], x.dtype) @ x
+    return np.ones(len(x), x.dtype) @ x
+
+
+def pooled_size(size, pool_size, strides, padding):
+    """Height and width of what pooling makes of an image of this size (height, width)."""
+    height, width = (
+        (length + sum(pads) - pool) // stride + 1
+        for length, pads, pool, stride in zip(size, padding, pool_size, strides, strict=True)
+    )
+    return height, width
+
+
+def max_pool2d(x, pool_size):
+    """Largest value of each window of x (N, H, W, C), as (N, OH, OW, C)."""
+    step = pool_size
+    height, width = pooled_size((x.shape[1], x.shape[2]), pool_size, step, ((0, 0), (0, 0)))
+    y = np.full((x.shape[0], height, width, x.shape[3]), -np.inf, x.dtype)
+    for i in range(pool_size[0]):
+        for j in range(pool_size[1]):
+            np.maximum(y, x[:, i :: step[0], j :: step[1]][:, :height, :width], out=y)
+    return y
+
+
+def max_pool2d_gradient(x, y, dy, pool_size):
+    """Gradient of max_pool2d with respect to x, where y is its result and dy is like y.
+
+    Where several elements of a window are the largest, the first in row-major order gets it all.
+    """
+    step = pool_size
+    _, height, width, _ = x.shape
+    _, out_height, out_width, _ = y.shape
+    dx = np.zeros_like(x)
+    unclaimed = np.ones(y.shape, bool)
+    for i in range(pool_size[0]):
+        for j in range(pool_size[1]):
+            window = np.s_[:, i :: step[0], j :: step[1]], np.s_[:, :out_height, :out_width]
+            largest = (x[window[0]][window[1]] == y) & unclaimed
+            unclaimed &= ~largest
+            dx[window[0]][window[1]] += largest * dy
+    return dx
+
+
+# Model ------------------------------------------------------------------------------------------
+class MnistCnn:
+    """The arrays of a network by path, and the seed of its masks."""
+
+    frozen = frozenset()  # not trained by gradients
+
+    def __init__(self, parameters, seed):
+        self.parameters, self.seed = parameters, seed
+
+
+def forward_backward(model, inputs, targets=None, sample_weights=None, step=0, training=True):
+    """(loss, raw outputs, {path: gradient}); without targets raw outputs only.
+
+    training=False is inference mode.
+    """
+    p = model.parameters
+    image = inputs["image"]  # (batch, 28, 28, 1)
+    conv1 = relu(conv2d(image, p["conv1.kernel"]) + p["conv1.bias"])  # (batch, 26, 26, 32)
+    max_pool2d_1 = max_pool2d(conv1, (2, 2))  # (batch, 13, 13, 32)
+    conv2 = relu(conv2d(max_pool2d_1, p["conv2.kernel"]) + p["conv2.bias"])  # (batch, 11, 11, 64)
+    max_pool2d_2 = max_pool2d(conv2, (2, 2))  # (batch, 5, 5, 64)
+    conv3 = relu(conv2d(max_pool2d_2, p["conv3.kernel"]) + p["conv3.bias"])  # (batch, 3, 3, 64)
+    flatten = conv3.reshape(-1, 576)  # (batch, 576)
+    hidden = relu(flatten @ p["hidden.kernel"] + p["hidden.bias"])  # (batch, 64)
+    logits = hidden @ p["probabilities.kernel"] + p["probabilities.bias"]  # (batch, 10)
+    record(
+        {**locals(), "max_pool2d": max_pool2d_1},
+        "conv1 max_pool2d conv2 max_pool2d_2 conv3 flatten hidden",
+    )
+    if targets is None:
+        return None, logits, None
+    loss = total_loss(model, logits, targets, sample_weights)
+    label = targets["label"]  # (batch,)
+    weights = value_weights(logits.shape[:1], logits.dtype, sample_weights)  # (batch,)
+
+    # Backward: d_x is the gradient of the loss with respect to x
+    g = {}
+    d_probabilities_logits = sparse_categorical_crossentropy_from_logits_gradient(
+        logits, label, weights=weights
+    )  # (batch, 10)
+    g["probabilities.kernel"] = hidden.T @ d_probabilities_logits  # (64, 10)
+    g["probabilities.bias"] = channel_sum(d_probabilities_logits)  # (10,)
+    d_hidden = d_probabilities_logits @ p["probabilities.kernel"].T  # (batch, 64)
+    d_hidden_preactivation = relu_gradient(d_hidden, hidden)  # (batch, 64)
+    g["hidden.kernel"] = flatten.T @ d_hidden_preactivation  # (576, 64)
+    g["hidden.bias"] = channel_sum(d_hidden_preactivation)  # (64,)
+    d_flatten = d_hidden_preactivation @ p["hidden.kernel"].T  # (batch, 576)
+    d_conv3 = d_flatten.reshape(conv3.shape)  # (batch, 3, 3, 64)
+    d_conv3_preactivation = relu_gradient(d_conv3, conv3)  # (batch, 3, 3, 64)
+    g["conv3.kernel"] = conv2d_kernel_gradient(
+        max_pool2d_2, d_conv3_preactivation, p["conv3.kernel"].shape
+    )  # (3, 3, 64, 64)
+    g["conv3.bias"] = channel_sum(d_conv3_preactivation)  # (64,)
+    d_max_pool2d_2 = conv2d_input_gradient(
+        d_conv3_preactivation, p["conv3.kernel"], max_pool2d_2.shape
+    )  # (batch, 5, 5, 64)
+    d_conv2 = max_pool2d_gradient(
+        conv2, max_pool2d_2, d_max_pool2d_2, (2, 2)
+    )  # (batch, 11, 11, 64)
+    d_conv2_preactivation = relu_gradient(d_conv2, conv2)  # (batch, 11, 11, 64)
+    g["conv2.kernel"] = conv2d_kernel_gradient(
+        max_pool2d_1, d_conv2_preactivation, p["conv2.kernel"].shape
+    )  # (3, 3, 32, 64)
+    g["conv2.bias"] = channel_sum(d_conv2_preactivation)  # (64,)
+    d_max_pool2d = conv2d_input_gradient(
+        d_conv2_preactivation, p["conv2.kernel"], max_pool2d_1.shape
+    )  # (batch, 13, 13, 32)
+    d_conv1 = max_pool2d_gradient(conv1, max_pool2d_1, d_max_pool2d, (2, 2))  # (batch, 26, 26, 32)
+    d_conv1_preactivation = relu_gradient(d_conv1, conv1)  # (batch, 26, 26, 32)
+    g["conv1.kernel"] = conv2d_kernel_gradient(
+        image, d_conv1_preactivation, p["conv1.kernel"].shape
+    )  # (3, 3, 1, 32)
+    g["conv1.bias"] = channel_sum(d_conv1_preactivation)  # (32,)
+    return loss, logits, {path: g[path] for path in p if path in g}
+
+
+def to_outputs(logits):
+    """The spec's outputs, from what the model returns."""
+    return {"probabilities": softmax(logits, -1)}
+
+
+# Losses and metrics -----------------------------------------------------------------------------
+def check_labels(labels, classes):
+    """Raises ValueError for a label that is none of the classes 0, 1, ..."""
+    if labels.size and not 0 <= labels.min() <= labels.max() < classes:
+        raise ValueError(f"labels go from {labels.min()} to {labels.max()}, not 0 to {classes - 1}")
+
+
+def sparse_categorical_crossentropy_from_logits(logits, labels):
+    """-log of the labelled class's softmax: logits (..., classes), labels (...) from 0."""
+    check_labels(labels, logits.shape[-1])
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    log_total = np.log(np.exp(shifted).sum(axis=-1))
+    chosen = np.take_along_axis(shifted, labels[..., None], axis=-1)[..., 0]
+    return log_total - chosen
+
+
+def sparse_categorical_crossentropy_from_logits_gradient(logits, labels, *, weights):
+    """Gradient of sum(weights * sparse_categorical_crossentropy_from_logits)."""
+    gradient = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    gradient /= gradient.sum(axis=-1, keepdims=True)
+    chosen = np.take_along_axis(gradient, labels[..., None], axis=-1)
+    np.put_along_axis(gradient, labels[..., None], chosen - 1.0, axis=-1)
+    return weights[..., None] * gradient
+
+
+def value_weights(shape, dtype, sample_weights=None):
+    """What each value of a loss counts in its mean; a sample's weight counts for all its values."""
+    weights = np.ones(shape, dtype)
+    if sample_weights is not None:
+        weights *= np.asarray(sample_weights, dtype).reshape(-1, *[1] * (len(shape) - 1))
+    total = math.prod(shape)
+    return weights / total
+
+
+def weighted_mean(values, sample_weights=None):
+    """The mean of a loss's values."""
+    return np.sum(value_weights(values.shape, values.dtype, sample_weights) * values)
+
+
+def sparse_categorical_accuracy(prediction, target):
+    """1 where the largest prediction (the first among equals) is the target's class."""
+    return prediction.argmax(-1) == target
+
+
+def total_loss(model, logits, targets, weights=None):
+    """The weighted sum of all losses and penalties: a scalar."""
+    return weighted_mean(
+        sparse_categorical_crossentropy_from_logits(logits, targets["label"]), weights
+    )
+
+
+def metric_values(raw, targets):
+    """{metric: one value per sample}."""
+    outputs = to_outputs(raw)
+    return {"accuracy": sparse_categorical_accuracy(outputs["probabilities"], targets["label"])}
+
+
+# Optimizer and schedule -------------------------------------------------------------------------
+def learning_rate(step):
+    """The constant schedule; steps count from 0."""
+    return 0.001
+
+
+class Optimizer:
+    """Adam (Kingma and Ba, 2015). Epsilon is added before the bias correction."""
+
+    kind = "adam"
+    beta_1 = 0.9
+    beta_2 = 0.999
+    epsilon = 1e-07
+
+    def __init__(self, parameters):
+        self.parameters = parameters
+        self.slots = {slot: [np.zeros_like(p) for p in parameters] for slot in ("m", "v")}
+
+    def scalars(self, step, rate=None):
+        """What changes with the step, computed in double precision."""
+        rate = learning_rate(step) if rate is None else rate
+        t = step + 1
+        return (rate * math.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t),)
+
+    def update(self, gradients, scalars):
+        """One step, in place."""
+        (step_size,) = scalars
+        for parameter, gradient, m, v in zip(
+            self.parameters, gradients, *self.slots.values(), strict=True
+        ):
+            m += (1 - self.beta_1) * (gradient - m)
+            v += (1 - self.beta_2) * (gradient * gradient - v)
+            parameter -= step_size * m / (np.sqrt(v) + self.epsilon)
+
+
+# Reproducibility --------------------------------------------------------------------------------
+def stream_key(seed, name):
+    """The 64-bit key of a named random stream: the first 8 bytes of BLAKE2b of "seed/name"."""
+    digest = hashlib.blake2b(f"{seed}/{name}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little")
+
+
+def random_words(key, count, start=0):
+    """Words start, ..., start + count - 1 of a stream: the SplitMix64 finaliser over a counter."""
+    z = np.arange(start, start + count, dtype=np.uint64) * 0x9E3779B97F4A7C15 + key
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EB
+    z ^= z >> 31
+    return z
+
+
+def random_uniform(key, count, start=0):
+    """Uniform values in [0, 1) from the upper 53 bits of each word: exact on every machine."""
+    return (random_words(key, count, start) >> 11) * 2.0**-53
+
+
+def batch_order(seed, epoch, count):
+    """The order in which an epoch, counted from 0, visits the examples: that of random words."""
+    return np.argsort(random_words(stream_key(seed, f"order/{epoch}"), count), kind="stable")
+
+
+def zeros():
+    """All 0."""
+    return lambda key, shape: np.zeros(shape)
+
+
+def uniform(low, high):
+    """U(low, high)."""
+    return lambda key, shape: (
+        low + (high - low) * random_uniform(key, math.prod(shape)).reshape(shape)
+    )
+
+
+def glorot_uniform(fan_in, fan_out, gain=1.0):
+    """U(-a, a), a = gain sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio, 2010)."""
+    limit = gain * math.sqrt(6 / (fan_in + fan_out))
+    return uniform(-limit, limit)
+
+
+def initial_parameters(seed=SEED):
+    """Float64 values at the start: each tensor derives from (seed, path, shape) alone."""
+    table = [
+        ("conv1.kernel", (3, 3, 1, 32), glorot_uniform(fan_in=9, fan_out=288)),
+        ("conv1.bias", (32,), zeros()),
+        ("conv2.kernel", (3, 3, 32, 64), glorot_uniform(fan_in=288, fan_out=576)),
+        ("conv2.bias", (64,), zeros()),
+        ("conv3.kernel", (3, 3, 64, 64), glorot_uniform(fan_in=576, fan_out=576)),
+        ("conv3.bias", (64,), zeros()),
+        ("hidden.kernel", (576, 64), glorot_uniform(fan_in=576, fan_out=64)),
+        ("hidden.bias", (64,), zeros()),
+        ("probabilities.kernel", (64, 10), glorot_uniform(fan_in=64, fan_out=10)),
+        ("probabilities.bias", (10,), zeros()),
+    ]
+    return {path: draw(stream_key(seed, f"initial/{path}"), shape) for path, shape, draw in table}
+
+
+# Training ---------------------------------------------------------------------------------------
+def build(seed=SEED, dtype=DTYPE, device=None):
+    """The network with the spec's initial parameters."""
+    if device not in (None, "cpu"):
+        raise ValueError(f"NumPy computes on the cpu, not on {device}")
+    values = initial_parameters(seed).items()
+    return MnistCnn({path: np.array(value, dtype) for path, value in values}, seed)
+
+
+def read(places):
+    """Copies of arrays, by name."""
+    return {name: np.array(array) for name, array in places.items()}
+
+
+def write(places, arrays):
+    """Fills arrays. Raises ValueError that lists what is missing, unknown or misshapen."""
+    want = {name: array.shape for name, array in places.items()}
+    have = {name: np.shape(array) for name, array in arrays.items()}
+    if wrong := [name for name in want | have if want.get(name) != have.get(name)]:
+        listed = "; ".join(f"{n}: wanted {want.get(n)}, given {have.get(n)}" for n in wrong)
+        raise ValueError(f"arrays and their shapes do not match: {listed}")
+    for name, place in places.items():
+        place[...] = arrays[name]
+
+
+def get_parameters(model):
+    """{path: array} of parameters and running statistics."""
+    return read(model.parameters)
+
+
+def set_parameters(model, parameters):
+    """The inverse of get_parameters. Raises ValueError when names or shapes do not match."""
+    write(model.parameters, parameters)
+
+
+def to_arrays(model, arrays, names):
+    """The named arrays in the model's precision."""
+    dtype = next(iter(model.parameters.values())).dtype
+    types = dict.fromkeys(INTEGERS, np.dtype("int64"))
+    return {name: np.asarray(arrays[name], types.get(name, dtype)) for name in names}
+
+
+def batches(arrays, size, order=None):
+    """The rows of each batch; one without rows where there are none."""
+    rows = np.arange(len(next(iter(arrays.values())))) if order is None else order
+    return np.split(rows, range(size, len(rows), size))
+
+
+def gather(arrays, rows):
+    """Those rows of every array."""
+    return {name: array[rows] for name, array in arrays.items()}
+
+
+def predict(model, inputs, batch_size=None):
+    """{output: array} in inference mode."""
+    x = to_arrays(model, inputs, INPUTS)
+    parts = [gather(x, rows) for rows in batches(x, batch_size or 2**62)]
+    raws = [forward_backward(model, part, training=False)[1] for part in parts]
+    found = [to_outputs(raw) for raw in raws]
+    return {name: np.concatenate([each[name] for each in found]) for name in OUTPUTS}
+
+
+RECORD = None
+
+
+def record(values, names="", images=""):
+    """Keeps named values while trace() runs, stage.0.conv from stage_0_conv."""
+    for name in f"{names} {images}".split() if RECORD is not None else ():
+        value = values[name] if name in values else values[re.sub(r"\W", "_", name)]
+        RECORD[name] = np.moveaxis(value, -1, 1) if name in images.split() else value
+
+
+def trace(model, inputs, targets=None, training=False, step=0):
+    """{path: array} of every named value."""
+    global RECORD
+    found = RECORD = dict[str, np.ndarray]()
+    try:
+        raw = differentiate(model, inputs, None, None, step, training)[1]
+    finally:
+        RECORD = None
+    return read(found | to_outputs(raw))
+
+
+def differentiate(model, inputs, targets, weights, step, training=True):
+    """forward_backward() on any arrays, running statistics left as they are."""
+    x = to_arrays(model, inputs, INPUTS)
+    y = None if targets is None else to_arrays(model, targets, TARGETS)
+    return forward_backward(model, x, y, weights, step, training)
+
+
+def loss_and_gradients(model, inputs, targets, sample_weights=None, step=0):
+    """The total loss in training mode, and {path: gradient} before clipping."""
+    loss, _, gradients = differentiate(model, inputs, targets, sample_weights, step)
+    return float(loss), gradients
+
+
+class Trainer:
+    """Trains a model. Epoch, order, masks and rate are functions of the number of steps done."""
+
+    def __init__(self, model, learning_rate=None):
+        self.model, self.rate, self.steps = model, learning_rate, 0
+        self.paths = [path for path in model.parameters if path not in model.frozen]
+        self.optimizer = Optimizer([model.parameters[path] for path in self.paths])
+
+    def batch(self, inputs, targets):
+        """A batch of arrays in the model's precision."""
+        return to_arrays(self.model, inputs, INPUTS), to_arrays(self.model, targets, TARGETS)
+
+    def advance(self, x, y, weights=None):
+        """One step on a batch: (loss, what the model returned before it)."""
+        loss, raw, found = forward_backward(self.model, x, y, weights, self.steps)
+        gradients = list(found.values())
+        self.optimizer.update(gradients, self.optimizer.scalars(self.steps, self.rate))
+        self.steps += 1
+        return loss, raw
+
+    def score(self, x, y):
+        """(loss, what the model returned) of a batch in inference mode."""
+        raw = forward_backward(self.model, x, training=False)[1]
+        return total_loss(self.model, raw, y), raw
+
+    def step(self, inputs, targets, sample_weights=None):
+        """One optimizer step on a batch; its loss."""
+        return self.advance(*self.batch(inputs, targets), sample_weights)[0]
+
+    def fit(
+        self,
+        inputs,
+        targets,
+        validation=None,
+        epochs=EPOCHS,
+        batch_size=BATCH_SIZE,
+        on_step=None,
+        on_epoch=None,
+    ):
+        """Trains until ``epochs`` epochs are done since step 0; the history by metric."""
+        x, y = self.batch(inputs, targets)
+        count = len(next(iter(x.values())))
+        per_epoch = -(-count // batch_size)
+        history = {}
+        for epoch in range(self.steps // per_epoch, epochs):
+            order = batch_order(self.model.seed, epoch, count)
+            rows = batches(x, batch_size, order)[self.steps % per_epoch :]
+            logs = self.run(self.advance, x, y, rows, on_step, epoch)
+            if validation is not None:
+                scores = self.evaluate(*validation, batch_size)
+                logs |= {f"val_{name}": value for name, value in scores.items()}
+            for name, value in logs.items():
+                history.setdefault(name, []).append(value)
+            if on_epoch is not None:
+                on_epoch(epoch=epoch, logs=logs)
+        return history
+
+    def run(self, act, x, y, parts, on_step=None, epoch=0):
+        """The means of loss and metrics over parts of the rows."""
+        totals = {}
+        for rows in parts:
+            targets = gather(y, rows)
+            loss, raw = act(gather(x, rows), targets)
+            for name, value in {"loss": loss, **metric_values(raw, targets)}.items():
+                totals[name] = totals.get(name, 0.0) + float(np.mean(value)) * len(rows)
+            if on_step is not None:
+                on_step(step=self.steps - 1, epoch=epoch, loss=loss)
+        count = sum(map(len, parts))
+        return {name: total / max(count, 1) for name, total in totals.items()}
+
+    def evaluate(self, inputs, targets, batch_size=BATCH_SIZE):
+        """{metric: value} in inference mode; the loss includes penalties."""
+        x, y = self.batch(inputs, targets)
+        return self.run(self.score, x, y, batches(x, batch_size))
+
+    def slots(self):
+        """{name: array} of the step and what the optimizer keeps for each parameter."""
+        kept = {
+            f"{Optimizer.kind}.{slot}/{path}": value
+            for slot, values in self.optimizer.slots.items()
+            for path, value in zip(self.paths, values, strict=True)
+        }
+        return {"step": np.array(self.steps), **kept}
+
+    def state(self):
+        """The optimizer's slots by parameter, and the step: flat and neutral."""
+        return read(self.slots())
+
+    def load_state(self, state):
+        """Continues from a state(), whichever backend wrote it."""
+        slots = self.slots()
+        write(slots, state)
+        self.steps = int(slots["step"])
+
+
+# Command line -----------------------------------------------------------------------------------
+def save(model, path):
+    """Writes parameters and statistics as safetensors, which every backend's load() reads."""
+    from safetensors.numpy import save_file
+
+    save_file(get_parameters(model), path, {"spec": NAME})
+
+
+def load(path, device=None):
+    """The model whose parameters were saved at ``path``, in their precision."""
+    from safetensors.numpy import load_file
+
+    parameters = load_file(path)
+    model = build(dtype=next(iter(parameters.values())).dtype.name, device=device)
+    set_parameters(model, parameters)
+    return model
+
+
+def read_part(arrays, part, *groups):
+    """A part's arrays by group. Raises an error that names one that is missing or does not fit."""
+    rows = None
+    for name, shape in (pair for group in groups for pair in group.items()):
+        array, wanted = arrays[f"{part}/{name}"], (rows, *shape[1:])
+        fits = all(w in (None, size) for w, size in zip(wanted, array.shape, strict=False))
+        if not (fits and array.ndim == len(wanted) and array.size and array.dtype.kind in "biuf"):
+            raise ValueError(f"{part}/{name} is {array.dtype} {array.shape}, not numbers {wanted}")
+        rows = len(array)
+    return [{name: arrays[f"{part}/{name}"] for name in group} for group in groups]
+
+
+def main():
+    """Trains, evaluates or predicts with prepared arrays named part/name."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("action", choices=("train", "evaluate", "predict"))
+    parser.add_argument("data", help="npz with train/..., validation/..., test/...")
+    parser.add_argument("--epochs", type=int, default=EPOCHS)
+    parser.add_argument("--weights", help="safetensors to start from")
+    parser.add_argument("--out", help="where to write the weights or predictions")
+    options = parser.parse_args()
+    train, predicting = options.action == "train", options.action == "predict"
+    parts = ("train", "validation", "test") if train else ("test",)
+    groups = [INPUTS] if predicting else [INPUTS, TARGETS]
+    out = options.out or ("predictions.npz" if predicting else f"{NAME}.safetensors")
+    try:
+        arrays = np.load(options.data)
+        there = [p for p in parts if p == parts[0] or any(f"{p}/{n}" in arrays for n in TARGETS)]
+        data = {part: read_part(arrays, part, *groups) for part in there}
+        model = load(options.weights) if options.weights else build()
+        if train or predicting:
+            open(out, "ab").close()  # it fails now and not after the training
+    except Exception as error:
+        parser.error(str(error))
+    if predicting:
+        with open(out, "wb") as file:
+            np.savez(file, **predict(model, *data["test"], BATCH_SIZE))
+        return
+    trainer = Trainer(model)
+    if train:
+        more = {"validation": data.get("validation"), "epochs": options.epochs}
+        trainer.fit(*data["train"], **more, on_epoch=lambda **epoch: print(epoch))
+        save(model, out)
+    if "test" in data:
+        print("test:", trainer.evaluate(*data["test"]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,660 @@
+"""speech_lstm for NumPy, written by specc 0.1.0 from speech_lstm.yaml (569d5f04eddd).
+
+python speech_lstm_numpy.py train data.npz --epochs 3 --out w.safetensors
+`specc data speech_lstm.yaml -o data.npz` writes the arrays; --help shows more.
+"""
+
+import argparse
+import hashlib
+import math
+import re
+
+import numpy as np
+
+NAME = "speech_lstm"
+BACKEND = "numpy"
+SEED = 7
+DTYPE = "float32"
+INPUTS = {"utterance": (None, 25, 12)}
+TARGETS = {"speaker": (None,)}
+OUTPUTS = {"probabilities": (None, 9)}
+INTEGERS = {"speaker"}
+EPOCHS = 40
+BATCH_SIZE = 32
+
+
+# Layers -----------------------------------------------------------------------------------------
+def softmax(x, axis):
+    """exp(x) divided by its sum along axis; the largest is taken off first against overflow."""
+    exponentials = np.exp(x - x.max(axis=axis, keepdims=True))
+    return exponentials / exponentials.sum(axis=axis, keepdims=True)
+
+
+def last_step(results):
+    """A kernel's results with the output of the last step, (N, H), in place of all."""
+    outputs, *rest = results
+    return outputs[:, -1], *rest
+
+
+def channel_sum(x):
+    """Sum of x (N, ..., C) over every axis but the last: (C,).
+
+    Products with ones are several times faster than `sum` here, and summing each sample by itself
+    first loses less to rounding.
+    """
+    if x.ndim > 2:
+        x = x.reshape(len(x), -1, x.shape[-1])
+        x = np.ones(x.shape[1], x.dtype) @ x
+    return np.ones(len(x), x.dtype) @ x
+
+
+def time_major(x):
+    """x (N, T, ...) as (T, N, ...), the steps in the order in which they are processed."""
+    steps = x.swapaxes(0, 1)
+    return steps.copy()
+
+
+def batch_major(steps):
+    """The inverse of time_major: steps (T, N, ...) as (N, T, ...)."""
+    return steps.swapaxes(0, 1).copy()
+
+
+def project_steps(steps, kernel, bias=None):
+    """steps (T, N, D) @ kernel (D, K) + bias (K,), if any, in one product: (T, N, K)."""
+    product = steps.reshape(-1, len(kernel)) @ kernel
+    if bias is not None:
+        product += bias
+    return product.reshape(*steps.shape[:2], -1)
+
+
+def step_kernel_gradient(steps, d_product):
+    """Gradient of the kernel in project_steps: steps (T, N, D), d_product (T, N, K) to (D, K)."""
+    rows = steps.reshape(-1, steps.shape[-1])
+    return rows.T @ d_product.reshape(len(rows), -1)
+
+
+def state_history(length, like):
+    """Room for a state before and after each of `length` steps, (length + 1, N, H) as `like`."""
+    states = np.empty((length + 1, *like.shape), like.dtype)
+    states[0] = 0
+    return states
+
+
+def lstm(x, kernel, recurrent_kernel, bias=None):
+    """Long short-term memory over x (N, T, D): outputs (N, T, H), last h and c (N, H), saved.
+
+    kernel (D, 4H), recurrent_kernel (H, 4H) and the biases (4H,) hold the input, forget, cell and
+    output gates in this order. saved is what lstm_gradient reads.
+    """
+    steps = time_major(x)
+    length, batch, _ = steps.shape
+    units = len(recurrent_kernel)
+    gates = project_steps(steps, kernel, bias)
+    squashed = np.empty((length, batch, units), x.dtype)
+    hidden, cell = state_history(length, squashed[0]), state_history(length, squashed[0])
+    # One tanh serves all gates, since sigmoid(z) = tanh(z / 2) / 2 + 1 / 2.
+    scale = np.full(4 * units, 0.5, x.dtype)
+    scale[2 * units : 3 * units] = 1
+    shift = 1 - scale
+    for t in range(length):
+        gate = gates[t]
+        gate += hidden[t] @ recurrent_kernel
+        gate *= scale
+        np.tanh(gate, out=gate)
+        gate *= scale
+        gate += shift
+        into, keep, candidate, out = gate.reshape(batch, 4, units).swapaxes(0, 1)
+        cell[t + 1] = keep * cell[t] + into * candidate
+        squashed[t] = np.tanh(cell[t + 1])
+        hidden[t + 1] = out * squashed[t]
+    outputs = hidden[1:]
+    outputs = batch_major(outputs)
+    return outputs, hidden[-1].copy(), cell[-1].copy(), (steps, gates, hidden, cell, squashed)
+
+
+def lstm_gradient(d_outputs, d_h, saved, kernel, recurrent_kernel):
+    """Gradients of lstm: dx, dkernel, drecurrent_kernel, dbias, dh0, dc0.
+
+    A recurrent bias has the same gradient as the bias.
+    """
+    steps, gates, hidden, cell, squashed = saved
+    length, batch, units = squashed.shape
+    into, keep, candidate, out = np.moveaxis(gates.reshape(length, batch, 4, units), 2, 0)
+    # How the gates' inputs act on c (the first three) and on h (the last), and how c acts on h.
+    slopes = gates * (1 - gates)
+    by_gate = slopes.reshape(length, batch, 4, units)
+    by_gate[:, :, 0] *= candidate
+    by_gate[:, :, 1] *= cell[:-1]
+    by_gate[:, :, 2] = into * (1 - candidate * candidate)
+    by_gate[:, :, 3] *= squashed
+    cell_slope = out * (1 - squashed * squashed)
+    d_hidden = np.zeros_like(hidden[0]) if d_h is None else d_h
+    d_cell = np.zeros_like(hidden[0])
+    if d_outputs is not None:
+        d_outputs = time_major(d_outputs)
+    d_gates = np.empty_like(slopes)
+    to_hidden = recurrent_kernel.T.copy()
+    for t in reversed(range(length)):
+        if d_outputs is not None:
+            d_hidden = d_hidden + d_outputs[t]
+        d_cell = d_cell + d_hidden * cell_slope[t]
+        np.concatenate([d_cell, d_cell, d_cell, d_hidden], axis=1, out=d_gates[t])
+        d_gates[t] *= slopes[t]
+        d_cell = d_cell * keep[t]
+        d_before = d_gates[t] @ to_hidden
+        d_hidden = d_before
+    dx = batch_major(project_steps(d_gates, kernel.T))
+    dkernel = step_kernel_gradient(steps, d_gates)
+    drecurrent_kernel = step_kernel_gradient(hidden[:-1], d_gates)
+    return dx, dkernel, drecurrent_kernel, d_gates.sum(axis=1).sum(axis=0), d_hidden, d_cell
+
+
+# Model ------------------------------------------------------------------------------------------
+class SpeechLstm:
+    """The arrays of a network by path, and the seed of its masks."""
+
+    frozen = frozenset()  # not trained by gradients
+
+    def __init__(self, parameters, seed):
+        self.parameters, self.seed = parameters, seed
+
+
+def forward_backward(model, inputs, targets=None, sample_weights=None, step=0, training=True):
+    """(loss, raw outputs, {path: gradient}); without targets raw outputs only.
+
+    training=False is inference mode.
+    """
+    p = model.parameters
+    utterance = inputs["utterance"]  # (batch, 25, 12)
+    lstm1, lstm1_saved = lstm(
+        utterance, p["lstm1.kernel"], p["lstm1.recurrent_kernel"], p["lstm1.bias"]
+    )[::3]  # (batch, 25, 64)
+    lstm2, lstm2_saved = last_step(
+        lstm(lstm1, p["lstm2.kernel"], p["lstm2.recurrent_kernel"], p["lstm2.bias"])
+    )[::3]  # (batch, 64)
+    logits = lstm2 @ p["probabilities.kernel"] + p["probabilities.bias"]  # (batch, 9)
+    record(locals(), "lstm1 lstm2")
+    if targets is None:
+        return None, logits, None
+    loss = total_loss(model, logits, targets, sample_weights)
+    speaker = targets["speaker"]  # (batch,)
+    weights = value_weights(logits.shape[:1], logits.dtype, sample_weights)  # (batch,)
+
+    # Backward: d_x is the gradient of the loss with respect to x
+    g = {}
+    d_probabilities_logits = sparse_categorical_crossentropy_from_logits_gradient(
+        logits, speaker, weights=weights
+    )  # (batch, 9)
+    g["probabilities.kernel"] = lstm2.T @ d_probabilities_logits  # (64, 9)
+    g["probabilities.bias"] = channel_sum(d_probabilities_logits)  # (9,)
+    d_lstm2 = d_probabilities_logits @ p["probabilities.kernel"].T  # (batch, 64)
+    d_lstm1, g["lstm2.kernel"], g["lstm2.recurrent_kernel"], g["lstm2.bias"], _, _ = lstm_gradient(
+        None, d_lstm2, lstm2_saved, p["lstm2.kernel"], p["lstm2.recurrent_kernel"]
+    )  # (batch, 25, 64)
+    _, g["lstm1.kernel"], g["lstm1.recurrent_kernel"], g["lstm1.bias"], _, _ = lstm_gradient(
+        d_lstm1, None, lstm1_saved, p["lstm1.kernel"], p["lstm1.recurrent_kernel"]
+    )
+    return loss, logits, {path: g[path] for path in p if path in g}
+
+
+def to_outputs(logits):
+    """The spec's outputs, from what the model returns."""
+    return {"probabilities": softmax(logits, -1)}
+
+
+# Losses and metrics -----------------------------------------------------------------------------
+def check_labels(labels, classes):
+    """Raises ValueError for a label that is none of the classes 0, 1, ..."""
+    if labels.size and not 0 <= labels.min() <= labels.max() < classes:
+        raise ValueError(f"labels go from {labels.min()} to {labels.max()}, not 0 to {classes - 1}")
+
+
+def sparse_categorical_crossentropy_from_logits(logits, labels):
+    """-log of the labelled class's softmax: logits (..., classes), labels (...) from 0."""
+    check_labels(labels, logits.shape[-1])
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    log_total = np.log(np.exp(shifted).sum(axis=-1))
+    chosen = np.take_along_axis(shifted, labels[..., None], axis=-1)[..., 0]
+    return log_total - chosen
+
+
+def sparse_categorical_crossentropy_from_logits_gradient(logits, labels, *, weights):
+    """Gradient of sum(weights * sparse_categorical_crossentropy_from_logits)."""
+    gradient = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    gradient /= gradient.sum(axis=-1, keepdims=True)
+    chosen = np.take_along_axis(gradient, labels[..., None], axis=-1)
+    np.put_along_axis(gradient, labels[..., None], chosen - 1.0, axis=-1)
+    return weights[..., None] * gradient
+
+
+def value_weights(shape, dtype, sample_weights=None):
+    """What each value of a loss counts in its mean; a sample's weight counts for all its values."""
+    weights = np.ones(shape, dtype)
+    if sample_weights is not None:
+        weights *= np.asarray(sample_weights, dtype).reshape(-1, *[1] * (len(shape) - 1))
+    total = math.prod(shape)
+    return weights / total
+
+
+def weighted_mean(values, sample_weights=None):
+    """The mean of a loss's values."""
+    return np.sum(value_weights(values.shape, values.dtype, sample_weights) * values)
+
+
+def sparse_categorical_accuracy(prediction, target):
+    """1 where the largest prediction (the first among equals) is the target's class."""
+    return prediction.argmax(-1) == target
+
+
+def total_loss(model, logits, targets, weights=None):
+    """The weighted sum of all losses and penalties: a scalar."""
+    return weighted_mean(
+        sparse_categorical_crossentropy_from_logits(logits, targets["speaker"]), weights
+    )
+
+
+def metric_values(raw, targets):
+    """{metric: one value per sample}."""
+    outputs = to_outputs(raw)
+    return {"accuracy": sparse_categorical_accuracy(outputs["probabilities"], targets["speaker"])}
+
+
+# Optimizer and schedule -------------------------------------------------------------------------
+def learning_rate(step):
+    """The constant schedule; steps count from 0."""
+    return 0.003
+
+
+class Optimizer:
+    """Adam (Kingma and Ba, 2015). Epsilon is added before the bias correction."""
+
+    kind = "adam"
+    beta_1 = 0.9
+    beta_2 = 0.999
+    epsilon = 1e-07
+
+    def __init__(self, parameters):
+        self.parameters = parameters
+        self.slots = {slot: [np.zeros_like(p) for p in parameters] for slot in ("m", "v")}
+
+    def scalars(self, step, rate=None):
+        """What changes with the step, computed in double precision."""
+        rate = learning_rate(step) if rate is None else rate
+        t = step + 1
+        return (rate * math.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t),)
+
+    def update(self, gradients, scalars):
+        """One step, in place."""
+        (step_size,) = scalars
+        for parameter, gradient, m, v in zip(
+            self.parameters, gradients, *self.slots.values(), strict=True
+        ):
+            m += (1 - self.beta_1) * (gradient - m)
+            v += (1 - self.beta_2) * (gradient * gradient - v)
+            parameter -= step_size * m / (np.sqrt(v) + self.epsilon)
+
+
+# Reproducibility --------------------------------------------------------------------------------
+def stream_key(seed, name):
+    """The 64-bit key of a named random stream: the first 8 bytes of BLAKE2b of "seed/name"."""
+    digest = hashlib.blake2b(f"{seed}/{name}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little")
+
+
+def random_words(key, count, start=0):
+    """Words start, ..., start + count - 1 of a stream: the SplitMix64 finaliser over a counter."""
+    z = np.arange(start, start + count, dtype=np.uint64) * 0x9E3779B97F4A7C15 + key
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EB
+    z ^= z >> 31
+    return z
+
+
+def random_uniform(key, count, start=0):
+    """Uniform values in [0, 1) from the upper 53 bits of each word: exact on every machine."""
+    return (random_words(key, count, start) >> 11) * 2.0**-53
+
+
+def random_normal(key, count, low=-math.inf, high=math.inf):
+    """Standard normal values in [low, high], by the ratio of uniforms.
+
+    Kinderman and Monahan (1977): of each pair (u, v) keep x = sqrt(8/e) (v - 1/2) / u where
+    x^2 <= -4 log(u). The logarithm only decides, so that its rounding never reaches a value.
+    """
+    values = np.empty(count)
+    filled = start = 0
+    while filled < count:
+        pairs = min(2 * (count - filled) + 16, 16384)  # a block that stays in the cache
+        u, v = random_uniform(key, 2 * pairs, start).reshape(pairs, 2).T
+        u = 1 - u  # in (0, 1]
+        x = math.sqrt(8 / math.e) * (v - 0.5) / u
+        x = x[(x * x <= -4 * np.log(u)) & (x >= low) & (x <= high)][: count - filled]
+        values[filled : filled + x.size] = x
+        filled += x.size
+        start += 2 * pairs
+    return values
+
+
+def batch_order(seed, epoch, count):
+    """The order in which an epoch, counted from 0, visits the examples: that of random words."""
+    return np.argsort(random_words(stream_key(seed, f"order/{epoch}"), count), kind="stable")
+
+
+def zeros():
+    """All 0."""
+    return lambda key, shape: np.zeros(shape)
+
+
+def uniform(low, high):
+    """U(low, high)."""
+    return lambda key, shape: (
+        low + (high - low) * random_uniform(key, math.prod(shape)).reshape(shape)
+    )
+
+
+def orthogonal(gain=1.0):
+    """Orthonormal columns (or rows, the fewer) of the matrix that joins all axes but the last.
+
+    QR of a normal matrix, with the signs that make the factor unique (Saxe et al., 2014).
+    """
+
+    def values(key, shape):
+        rows, columns = math.prod(shape[:-1]), shape[-1]
+        tall = random_normal(key, rows * columns).reshape(max(rows, columns), min(rows, columns))
+        q, r = np.linalg.qr(tall)
+        q *= np.where(np.diag(r) < 0, -1.0, 1.0)
+        return gain * (q if rows >= columns else q.T).reshape(shape)
+
+    return values
+
+
+def glorot_uniform(fan_in, fan_out, gain=1.0):
+    """U(-a, a), a = gain sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio, 2010)."""
+    limit = gain * math.sqrt(6 / (fan_in + fan_out))
+    return uniform(-limit, limit)
+
+
+def unit_forget_bias():
+    """An LSTM's bias with 1 in the slice of the forget gate (gates i, f, c, o), 0 elsewhere."""
+
+    def values(key, shape):
+        bias = np.zeros(shape)
+        bias[shape[0] // 4 : shape[0] // 2] = 1.0
+        return bias
+
+    return values
+
+
+def initial_parameters(seed=SEED):
+    """Float64 values at the start: each tensor derives from (seed, path, shape) alone."""
+    table = [
+        ("lstm1.kernel", (12, 256), glorot_uniform(fan_in=12, fan_out=256)),
+        ("lstm1.recurrent_kernel", (64, 256), orthogonal()),
+        ("lstm1.bias", (256,), unit_forget_bias()),
+        ("lstm2.kernel", (64, 256), glorot_uniform(fan_in=64, fan_out=256)),
+        ("lstm2.recurrent_kernel", (64, 256), orthogonal()),
+        ("lstm2.bias", (256,), unit_forget_bias()),
+        ("probabilities.kernel", (64, 9), glorot_uniform(fan_in=64, fan_out=9)),
+        ("probabilities.bias", (9,), zeros()),
+    ]
+    return {path: draw(stream_key(seed, f"initial/{path}"), shape) for path, shape, draw in table}
+
+
+# Training ---------------------------------------------------------------------------------------
+def build(seed=SEED, dtype=DTYPE, device=None):
+    """The network with the spec's initial parameters."""
+    if device not in (None, "cpu"):
+        raise ValueError(f"NumPy computes on the cpu, not on {device}")
+    values = initial_parameters(seed).items()
+    return SpeechLstm({path: np.array(value, dtype) for path, value in values}, seed)
+
+
+def read(places):
+    """Copies of arrays, by name."""
+    return {name: np.array(array) for name, array in places.items()}
+
+
+def write(places, arrays):
+    """Fills arrays. Raises ValueError that lists what is missing, unknown or misshapen."""
+    want = {name: array.shape for name, array in places.items()}
+    have = {name: np.shape(array) for name, array in arrays.items()}
+    if wrong := [name for name in want | have if want.get(name) != have.get(name)]:
+        listed = "; ".join(f"{n}: wanted {want.get(n)}, given {have.get(n)}" for n in wrong)
+        raise ValueError(f"arrays and their shapes do not match: {listed}")
+    for name, place in places.items():
+        place[...] = arrays[name]
+
+
+def get_parameters(model):
+    """{path: array} of parameters and running statistics."""
+    return read(model.parameters)
+
+
+def set_parameters(model, parameters):
+    """The inverse of get_parameters. Raises ValueError when names or shapes do not match."""
+    write(model.parameters, parameters)
+
+
+def to_arrays(model, arrays, names):
+    """The named arrays in the model's precision."""
+    dtype = next(iter(model.parameters.values())).dtype
+    types = dict.fromkeys(INTEGERS, np.dtype("int64"))
+    return {name: np.asarray(arrays[name], types.get(name, dtype)) for name in names}
+
+
+def batches(arrays, size, order=None):
+    """The rows of each batch; one without rows where there are none."""
+    rows = np.arange(len(next(iter(arrays.values())))) if order is None else order
+    return np.split(rows, range(size, len(rows), size))
+
+
+def gather(arrays, rows):
+    """Those rows of every array."""
+    return {name: array[rows] for name, array in arrays.items()}
+
+
+def predict(model, inputs, batch_size=None):
+    """{output: array} in inference mode."""
+    x = to_arrays(model, inputs, INPUTS)
+    parts = [gather(x, rows) for rows in batches(x, batch_size or 2**62)]
+    raws = [forward_backward(model, part, training=False)[1] for part in parts]
+    found = [to_outputs(raw) for raw in raws]
+    return {name: np.concatenate([each[name] for each in found]) for name in OUTPUTS}
+
+
+RECORD = None
+
+
+def record(values, names="", images=""):
+    """Keeps named values while trace() runs, stage.0.conv from stage_0_conv."""
+    for name in f"{names} {images}".split() if RECORD is not None else ():
+        value = values[name] if name in values else values[re.sub(r"\W", "_", name)]
+        RECORD[name] = np.moveaxis(value, -1, 1) if name in images.split() else value
+
+
+def trace(model, inputs, targets=None, training=False, step=0):
+    """{path: array} of every named value."""
+    global RECORD
+    found = RECORD = dict[str, np.ndarray]()
+    try:
+        raw = differentiate(model, inputs, None, None, step, training)[1]
+    finally:
+        RECORD = None
+    return read(found | to_outputs(raw))
+
+
+def differentiate(model, inputs, targets, weights, step, training=True):
+    """forward_backward() on any arrays, running statistics left as they are."""
+    x = to_arrays(model, inputs, INPUTS)
+    y = None if targets is None else to_arrays(model, targets, TARGETS)
+    return forward_backward(model, x, y, weights, step, training)
+
+
+def loss_and_gradients(model, inputs, targets, sample_weights=None, step=0):
+    """The total loss in training mode, and {path: gradient} before clipping."""
+    loss, _, gradients = differentiate(model, inputs, targets, sample_weights, step)
+    return float(loss), gradients
+
+
+class Trainer:
+    """Trains a model. Epoch, order, masks and rate are functions of the number of steps done."""
+
+    def __init__(self, model, learning_rate=None):
+        self.model, self.rate, self.steps = model, learning_rate, 0
+        self.paths = [path for path in model.parameters if path not in model.frozen]
+        self.optimizer = Optimizer([model.parameters[path] for path in self.paths])
+
+    def batch(self, inputs, targets):
+        """A batch of arrays in the model's precision."""
+        return to_arrays(self.model, inputs, INPUTS), to_arrays(self.model, targets, TARGETS)
+
+    def advance(self, x, y, weights=None):
+        """One step on a batch: (loss, what the model returned before it)."""
+        loss, raw, found = forward_backward(self.model, x, y, weights, self.steps)
+        gradients = list(found.values())
+        self.optimizer.update(gradients, self.optimizer.scalars(self.steps, self.rate))
+        self.steps += 1
+        return loss, raw
+
+    def score(self, x, y):
+        """(loss, what the model returned) of a batch in inference mode."""
+        raw = forward_backward(self.model, x, training=False)[1]
+        return total_loss(self.model, raw, y), raw
+
+    def step(self, inputs, targets, sample_weights=None):
+        """One optimizer step on a batch; its loss."""
+        return self.advance(*self.batch(inputs, targets), sample_weights)[0]
+
+    def fit(
+        self,
+        inputs,
+        targets,
+        validation=None,
+        epochs=EPOCHS,
+        batch_size=BATCH_SIZE,
+        on_step=None,
+        on_epoch=None,
+    ):
+        """Trains until ``epochs`` epochs are done since step 0; the history by metric."""
+        x, y = self.batch(inputs, targets)
+        count = len(next(iter(x.values())))
+        per_epoch = -(-count // batch_size)
+        history = {}
+        for epoch in range(self.steps // per_epoch, epochs):
+            order = batch_order(self.model.seed, epoch, count)
+            rows = batches(x, batch_size, order)[self.steps % per_epoch :]
+            logs = self.run(self.advance, x, y, rows, on_step, epoch)
+            if validation is not None:
+                scores = self.evaluate(*validation, batch_size)
+                logs |= {f"val_{name}": value for name, value in scores.items()}
+            for name, value in logs.items():
+                history.setdefault(name, []).append(value)
+            if on_epoch is not None:
+                on_epoch(epoch=epoch, logs=logs)
+        return history
+
+    def run(self, act, x, y, parts, on_step=None, epoch=0):
+        """The means of loss and metrics over parts of the rows."""
+        totals = {}
+        for rows in parts:
+            targets = gather(y, rows)
+            loss, raw = act(gather(x, rows), targets)
+            for name, value in {"loss": loss, **metric_values(raw, targets)}.items():
+                totals[name] = totals.get(name, 0.0) + float(np.mean(value)) * len(rows)
+            if on_step is not None:
+                on_step(step=self.steps - 1, epoch=epoch, loss=loss)
+        count = sum(map(len, parts))
+        return {name: total / max(count, 1) for name, total in totals.items()}
+
+    def evaluate(self, inputs, targets, batch_size=BATCH_SIZE):
+        """{metric: value} in inference mode; the loss includes penalties."""
+        x, y = self.batch(inputs, targets)
+        return self.run(self.score, x, y, batches(x, batch_size))
+
+    def slots(self):
+        """{name: array} of the step and what the optimizer keeps for each parameter."""
+        kept = {
+            f"{Optimizer.kind}.{slot}/{path}": value
+            for slot, values in self.optimizer.slots.items()
+            for path, value in zip(self.paths, values, strict=True)
+        }
+        return {"step": np.array(self.steps), **kept}
+
+    def state(self):
+        """The optimizer's slots by parameter, and the step: flat and neutral."""
+        return read(self.slots())
+
+    def load_state(self, state):
+        """Continues from a state(), whichever backend wrote it."""
+        slots = self.slots()
+        write(slots, state)
+        self.steps = int(slots["step"])
+
+
+# Command line -----------------------------------------------------------------------------------
+def save(model, path):
+    """Writes parameters and statistics as safetensors, which every backend's load() reads."""
+    from safetensors.numpy import save_file
+
+    save_file(get_parameters(model), path, {"spec": NAME})
+
+
+def load(path, device=None):
+    """The model whose parameters were saved at ``path``, in their precision."""
+    from safetensors.numpy import load_file
+
+    parameters = load_file(path)
+    model = build(dtype=next(iter(parameters.values())).dtype.name, device=device)
+    set_parameters(model, parameters)
+    return model
+
+
+def read_part(arrays, part, *groups):
+    """A part's arrays by group. Raises an error that names one that is missing or does not fit."""
+    rows = None
+    for name, shape in (pair for group in groups for pair in group.items()):
+        array, wanted = arrays[f"{part}/{name}"], (rows, *shape[1:])
+        fits = all(w in (None, size) for w, size in zip(wanted, array.shape, strict=False))
+        if not (fits and array.ndim == len(wanted) and array.size and array.dtype.kind in "biuf"):
+            raise ValueError(f"{part}/{name} is {array.dtype} {array.shape}, not numbers {wanted}")
+        rows = len(array)
+    return [{name: arrays[f"{part}/{name}"] for name in group} for group in groups]
+
+
+def main():
+    """Trains, evaluates or predicts with prepared arrays named part/name."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("action", choices=("train", "evaluate", "predict"))
+    parser.add_argument("data", help="npz with train/..., validation/..., test/...")
+    parser.add_argument("--epochs", type=int, default=EPOCHS)
+    parser.add_argument("--weights", help="safetensors to start from")
+    parser.add_argument("--out", help="where to write the weights or predictions")
+    options = parser.parse_args()
+    train, predicting = options.action == "train", options.action == "predict"
+    parts = ("train", "validation", "test") if train else ("test",)
+    groups = [INPUTS] if predicting else [INPUTS, TARGETS]
+    out = options.out or ("predictions.npz" if predicting else f"{NAME}.safetensors")
+    try:
+        arrays = np.load(options.data)
+        there = [p for p in parts if p == parts[0] or any(f"{p}/{n}" in arrays for n in TARGETS)]
+        data = {part: read_part(arrays, part, *groups) for part in there}
+        model = load(options.weights) if options.weights else build()
+        if train or predicting:
+            open(out, "ab").close()  # it fails now and not after the training
+    except Exception as error:
+        parser.error(str(error))
+    if predicting:
+        with open(out, "wb") as file:
+            np.savez(file, **predict(model, *data["test"], BATCH_SIZE))
+        return
+    trainer = Trainer(model)
+    if train:
+        more = {"validation": data.get("validation"), "epochs": options.epochs}
+        trainer.fit(*data["train"], **more, on_epoch=lambda **epoch: print(epoch))
+        save(model, out)
+    if "test" in data:
+        print("test:", trainer.evaluate(*data["test"]))
+
+
+if __name__ == "__main__":
+    main()
