@@ -66,10 +66,17 @@ def examples(spec: str) -> dict[str, dict[str, np.ndarray]]:
     rng = np.random.default_rng(0)
     if spec == "pictures":
         inputs, target = {"image": rng.standard_normal((ROWS, 7, 6, 2))}, "label"
-    elif spec == "words":
+    elif spec in ("words", "sentences", "pieces"):
         words = rng.integers(1, 9, (ROWS, 6))
-        words[np.arange(6) >= rng.integers(1, 7, ROWS)[:, None]] = 0
-        return {"inputs": {"words": words}, "targets": {"rating": rng.standard_normal((ROWS, 2))}}
+        heard = np.arange(6) < rng.integers(1, 7, ROWS)[:, None]
+        if spec == "pieces":
+            words[:, ::2] *= rng.integers(0, 2, (ROWS, 3))
+            inputs = {"words": words, "heard": heard}
+        else:
+            inputs = {"words": words * heard}
+        if spec == "sentences":
+            return {"inputs": inputs, "targets": {"tags": rng.standard_normal((ROWS, 6, 2))}}
+        return {"inputs": inputs, "targets": {"rating": rng.standard_normal((ROWS, 2))}}
     else:
         inputs, target = {"signal": rng.standard_normal((ROWS, 6, 3))}, "class"
     return {"inputs": inputs, "targets": {target: rng.integers(0, 3, ROWS)}}
@@ -104,7 +111,7 @@ def run(tmp_path: Path) -> Runs:
     return run
 
 
-@pytest.mark.parametrize("spec", ["pictures", "words", "steps"])
+@pytest.mark.parametrize("spec", sorted(path.stem for path in SPECS.iterdir()))
 def test_the_files_as_they_are_train_alike(
     spec: str, texts: Callable[[str, str], str], run: Runs
 ) -> None:
