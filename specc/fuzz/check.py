@@ -93,7 +93,7 @@ def check(case: Case, crew: Crew, folder: Path, backends: Sequence[str]) -> Outc
     if outcome.failure is None:
         results = {v: each for v, each in found.items() if not isinstance(each, Crash)}
         outcome.finite = all(_finite(each) for each in results.values())
-        _judge(outcome, judge(program, results))
+        _judge(outcome, judge(program, results, data["inputs"]))
     return outcome
 
 

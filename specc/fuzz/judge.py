@@ -33,6 +33,9 @@ ADAPTIVE = 1e-8
 """Takes the place of 1e-11 in the steps of optimizers that divide by a root of squares. Those make
 a full step of any gradient, be it small enough to be all rounding: of one below 1e-5 of the whole
 gradient, the step is known no better than the gradient, to 1e-13 of the whole."""
+EQUAL = 1e-9
+"""Metrics that count are not judged where two classes of an output are nearer than this and not
+equal."""
 _ULP = float(np.finfo(np.float64).eps)
 
 Results = Mapping[str, Any]
@@ -59,23 +62,32 @@ class Finding:
         return self.difference / self.bound if self.bound else math.inf
 
 
-def judge(program: Program, results: Mapping[Variant, Results]) -> Iterator[Finding]:
-    """Every comparison of a case, in the order in which its results come about."""
+def judge(
+    program: Program, results: Mapping[Variant, Results], inputs: Arrays
+) -> Iterator[Finding]:
+    """Every comparison of a case, in the order in which its results come about.
+
+    ``inputs`` are values too, beside which that of a norm of one number is 0.
+    """
     yield from _shapes(program, results)
+    given = _size(inputs)
+
+    def near(name: str, a: Any, b: Any, of_all: float) -> float:
+        return _relative(name, a, b, math.hypot(of_all, given))
+
     yield from _between("initial", results, lambda r: r["initial"], _nothing)
-    yield from _between("inference", results, lambda r: r["inference"], _relative)
+    yield from _between("inference", results, lambda r: r["inference"], near)
     for variant, found in results.items():
         traced = {name: found["inference"].get(name) for name in found["prediction"]}
         for other in (traced, found["parts"]):
-            yield from _pair(
-                "prediction", (variant, variant), found["prediction"], other, _relative
-            )
-    yield from _between("training", results, lambda r: r["training"], _relative)
+            yield from _pair("prediction", (variant, variant), found["prediction"], other, near)
+    yield from _between("training", results, lambda r: r["training"], near)
     yield from _between("loss", results, lambda r: {"loss": r["loss"]}, _alone)
     # From the last layer to the first, as the backward pass goes.
     noise = set(indifferent(program))
     yield from _between("gradient", results, lambda r: _judged(r["gradients"], noise), _relative)
-    yield from _between("score", results, lambda r: r["scores"], _alone)
+    named = ("loss",) if any(map(_undecided, results.values())) else None
+    yield from _between("score", results, lambda r: _chosen(r["scores"], named), _alone)
     for variant, found in results.items():
         pair = (variant, variant)
         yield from _pair("untouched", pair, found["untouched"], found["initial"], _nothing)
@@ -88,6 +100,20 @@ def judge(program: Program, results: Mapping[Variant, Results]) -> Iterator[Find
 def _judged(gradients: Arrays, noise: set[str]) -> Arrays:
     """Gradients from the last layer to the first, without those that are rounding noise."""
     return {name: each for name, each in reversed(list(gradients.items())) if name not in noise}
+
+
+def _chosen(scores: Arrays, names: tuple[str, ...] | None) -> Arrays:
+    return scores if names is None else {name: scores[name] for name in names}
+
+
+def _undecided(found: Results) -> bool:
+    """Whether rounding decides what an output says: two classes as good as equal, or a half."""
+    for output in map(np.asarray, found["prediction"].values()):
+        classes = output.ndim > 1 and output.shape[-1] > 1
+        gaps = np.diff(np.sort(output, -1)) if classes else np.abs(output - 0.5)
+        if np.any((gaps > 0) & (gaps < EQUAL)):
+            return True
+    return False
 
 
 # Bounds
@@ -138,7 +164,7 @@ def _pair(
     for name in [*one, *(name for name in other if name not in one)]:
         if name not in one or name not in other:
             yield Finding(check, name, math.inf, 0.0, labels, "only one of them has it")
-    of_all = math.sqrt(sum(_norm(each) ** 2 for each in other.values()))
+    of_all = _size(other)
     for name in (name for name in one if name in other):
         a, b = np.asarray(one[name]), np.asarray(other[name])
         yield Finding(check, name, distance(a, b), bound(name, a, b, of_all), labels)
@@ -163,7 +189,7 @@ def _steps(
             yield Finding(check, "loss", apart, allowed, labels)
             trained = [name for name in b if not is_statistic(name) and name not in noise]
             ways = {name: _norm(b[name] - start[name]) for name in trained}
-            whole = math.sqrt(sum(way**2 for way in ways.values()))
+            whole = math.hypot(*ways.values())
             for name in trained:
                 # A parameter is stored to half a unit in its last place at every step.
                 stored = (step + 1) * _ULP * _norm(b[name])
@@ -177,7 +203,7 @@ def _steps(
 def _known(gradients: Arrays, noise: set[str]) -> dict[str, float]:
     """How well the first step of an adaptive optimizer is known, by tensor."""
     sizes = {name: _norm(each) for name, each in gradients.items() if name not in noise}
-    whole = math.sqrt(sum(size**2 for size in sizes.values()))
+    whole = math.hypot(*sizes.values())
     return {name: max(ADAPTIVE, OF_ALL * whole / size) for name, size in sizes.items() if size}
 
 
@@ -190,6 +216,11 @@ def distance(a: Any, b: Any) -> float:
     with np.errstate(invalid="ignore", over="ignore"):
         apart = _norm(np.asarray(a, np.float64) - np.asarray(b, np.float64))
     return apart if math.isfinite(apart) else math.inf
+
+
+def _size(arrays: Arrays) -> float:
+    """The norm of all of them together."""
+    return math.hypot(*map(_norm, arrays.values()))
 
 
 def _norm(array: Any) -> float:

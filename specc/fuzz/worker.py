@@ -63,16 +63,19 @@ class Session(RUNNER.Session):  # type: ignore[misc,name-defined]
             self._warm = True
         self._trace_functions(traced)
         self.open(path)
-        self.data({"train": data})
         rows = steps[0]
+        first = {
+            kind: {name: array[rows] for name, array in data[kind].items()}
+            for kind in ("inputs", "targets")
+        }
+        self.data({"train": data, "first": first})
         found: dict[str, Any] = {"initial": self.build("float64")}
         found["inference"] = self.trace(rows, False, 1)
-        batch = {name: array[rows] for name, array in data["inputs"].items()}
-        found["prediction"] = self.predict(batch)
-        found["parts"] = self.predict(batch, 2)
+        found["prediction"] = self.predict(first["inputs"])
+        found["parts"] = self.predict(first["inputs"], 2)
         found["training"] = self.trace(rows, True, 1)
         found |= self.gradients(rows, 1)
-        found["scores"] = self.evaluate("train")
+        found["scores"] = self.evaluate("first")
         found["untouched"] = self.parameters()
         return found | self._train(steps)
 
