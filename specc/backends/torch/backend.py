@@ -99,6 +99,10 @@ class TorchBackend(Backend):
         features = writer.features()
         if any(weight.gates for table in modules.weights.values() for weight in table.values()):
             features.add("gates")
+        if "one_bias" in modules.prelude and any(
+            name.endswith("recurrent_bias") for table in modules.weights.values() for name in table
+        ):
+            features.add("fixed")
         # channels_last is faster, but batch normalization then sums less exactly.
         normalizes = any("BatchNorm" in kind for kind in modules.weights)
         if "nn.Conv2d" in modules.weights and not normalizes:

@@ -46,6 +46,8 @@ def tensors_of(model: Any) -> Iterator[Any]:
         for name, (attributes, layout) in LAYOUTS.get(type(module), {}).items():
             tensors = [getattr(module, attribute, None) for attribute in attributes.split()]
             if tensors[0] is not None:
+                if name.endswith("recurrent_bias") and not tensors[0].requires_grad:  #: fixed
+                    continue  # one_bias() keeps it at 0  #: fixed
                 yield f"{path}.{name}", tensors, layout
 
 
