@@ -10,19 +10,20 @@ gradients, slots, scalars)`` the new parameters and slots.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from specc.ir.graph import Configured
-from specc.training.formulas import HOST, names, qualify
+from specc.training.formulas import HOST, InPlaceNumpyWriter, names, qualify
 from specc.training.frameworks import TENSORFLOW, TORCH, Framework
 from specc.training.optimizer import Optimizer, TorchForm
 from specc.training.optimizers import OPTIMIZERS
 from specc.training.schedules import emit_schedule
 
-PRELUDE = {"nadam_momentum", "nadam_product"}
+PRELUDE = {"nadam_momentum", "nadam_product", "array_blocks"}
 
 
 def emit_optimizer(
@@ -234,12 +235,30 @@ class Plan:
         unpack = f"{_tuple(list(self.scalars))} = scalars"
         if self.native:
             return [unpack, *self._native_update(self.native)]
+        if issubclass(self.framework.writer, InPlaceNumpyWriter):
+            return [unpack, *self._update_in_blocks()]
         lines = [unpack]
         if self.kernel:
             lines += self._kernel_constants(self.kernel)
         slots = ["*self.slots.values()"] if self.slots else []
         body = self._body() + ([self._kernel_call(self.kernel)] if self.kernel else [])
         return [*lines, self._loop("self.parameters", slots), *(f"    {line}" for line in body)]
+
+    def _update_in_blocks(self) -> list[str]:
+        """The same for each block of each tensor, with temporaries for what comes in between."""
+        body = self._body()
+        words = set(re.findall(r"\w+", " ".join(body)))
+        used = [name for name in InPlaceNumpyWriter.TEMPORARIES if name in words]
+        lists = ["self.parameters", "gradients", *(["*self.slots.values()"] if self.slots else [])]
+        bound = "arrays"
+        if self.uneven:
+            bound, lists = "decays, *arrays", ["self.decays", *lists]
+        names = ", ".join(["parameter", "gradient", *self.slots, *used])
+        return [
+            f"for {bound} in zip({', '.join(lists)}, strict=True):",
+            f"    for {names} in array_blocks(arrays, {len(used)}):",
+            *(f"        {line}" for line in body),
+        ]
 
     def _functional_update(self) -> list[str]:
         """Slots go by name: their order is the caller's, and JAX sorts the keys of dictionaries."""
@@ -270,10 +289,10 @@ class Plan:
         """The formula for one tensor."""
         words = self.framework
         writer = words.writer(words.functions, ["parameter", *self.slots], self.constants)
-        body = [line for each in self.statements for line in writer.statement(each).split("\n")]
+        parts = [writer.statement(each).split("\n") for each in self.statements]
         if self.uneven:
-            body[:1] = ["if decays:", f"    {body[0]}"]
-        return body
+            parts[0] = ["if decays:", *(f"    {line}" for line in parts[0])]
+        return [line for part in parts for line in part]
 
     def _native_update(self, form: TorchForm) -> list[str]:
         lines = []

@@ -113,6 +113,103 @@ class NumpyWriter(Writer):
         )
 
 
+_UFUNCS: dict[type[ast.operator], str] = {
+    ast.Add: "add",
+    ast.Sub: "subtract",
+    ast.Mult: "multiply",
+    ast.Div: "divide",
+}
+_SIGNS: dict[type[ast.operator], str] = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/"}
+
+
+class InPlaceNumpyWriter(NumpyWriter):
+    """``np.multiply(gradient, gradient, out=a)``, ``v += a``: every result goes to an array that is
+    there, the state or one of ``TEMPORARIES``.
+    """
+
+    TEMPORARIES = ("a", "b", "c")
+
+    def __init__(
+        self, functions: Mapping[str, str], state: Collection[str], attributes: Collection[str]
+    ) -> None:
+        super().__init__(functions, state, attributes)
+        self._lines: list[str] = []
+        self._free: list[str] = []
+        self._held: dict[str, str] = {}  # names that a formula gives to what a temporary holds
+
+    def statement(self, source: str) -> str:
+        self._lines = []
+        self._free = [name for name in self.TEMPORARIES if name not in self._held.values()]
+        statement = ast.parse(source).body[0]
+        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
+            name = statement.targets[0].id
+            if name not in self.state:  # "gradient = gradient + weight_decay * parameter"
+                self._held[name] = self._compute(statement.value)
+                self.tensors.add(name)
+                return "\n".join([*self._lines, f"{name} = {self._held[name]}"])
+        last = super().statement(source)
+        return "\n".join([*self._lines, last])
+
+    def add(self, target: str, sign: int, value: ast.expr) -> str:
+        return super().add(target, sign, ast.Name(self._compute(value)))
+
+    def assign(self, target: str, value: ast.expr) -> str:
+        if isinstance(value, ast.Call):
+            arguments: list[ast.expr] = [ast.Name(self._compute(each)) for each in value.args]
+            return super().assign(target, ast.Call(value.func, arguments, []))
+        (_, first), *rest = terms(value)
+        factor = decayed(target, first)
+        assert factor is not None, f"{target} has no in-place form"
+        self._lines.append(f"{target} *= {self.text(factor)}")
+        for sign, term in rest[:-1]:
+            self._lines.append(self.add(target, sign, term))
+        sign, term = rest[-1]
+        return self.add(target, sign, term)
+
+    def _compute(self, node: ast.expr) -> str:
+        """Appends the lines that compute ``node``; where its value is, or its text if a scalar."""
+        if self.is_scalar(node) or isinstance(node, ast.Name):
+            return self.text(node)
+        if isinstance(node, ast.Call):
+            values = [self._compute(each) for each in node.args]
+            return self._store(f"{self.text(node.func)}({', '.join(values)}", values)
+        assert isinstance(node, ast.BinOp), ast.unparse(node)
+        # The side with more to do comes first: it needs more temporaries.
+        sides = [node.left, node.right]
+        order = (0, 1) if len(ast.dump(sides[0])) >= len(ast.dump(sides[1])) else (1, 0)
+        texts = {place: self._compute(sides[place]) for place in order}
+        values = [texts[0], texts[1]]
+        if values[0] in self._temporaries():
+            return self._change(values[0], node.op, values[1])
+        if values[1] in self._temporaries() and isinstance(node.op, ast.Add | ast.Mult):
+            return self._change(values[1], node.op, values[0])
+        call = f"np.{_UFUNCS[type(node.op)]}({values[0]}, {values[1]}"
+        return self._store(call, values)
+
+    def _change(self, target: str, operator: ast.operator, value: str) -> str:
+        self._lines.append(f"{target} {_SIGNS[type(operator)]}= {value}")
+        self._release(value)
+        return target
+
+    def _store(self, call: str, values: list[str]) -> str:
+        """Ends a call with the temporary that its result goes to."""
+        target = next((each for each in values if each in self._temporaries()), "")
+        target = target or self._free.pop(0)
+        self._lines.append(f"{call}, out={target})")
+        for each in values:
+            if each != target:
+                self._release(each)
+        return target
+
+    def _temporaries(self) -> set[str]:
+        """Those that hold what nothing needs again."""
+        return set(self.TEMPORARIES) - set(self._held.values())
+
+    def _release(self, name: str) -> None:
+        if name in self._temporaries() and name not in self._free:
+            self._free.insert(0, name)
+
+
 class TorchWriter(Writer):
     """``velocity.mul_(self.momentum).sub_(gradient, alpha=rate)``."""
 

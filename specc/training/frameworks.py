@@ -7,10 +7,11 @@ themselves; without such forms a formula is written with these words.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from specc.training.formulas import (
     FunctionalWriter,
+    InPlaceNumpyWriter,
     NumpyWriter,
     TensorflowWriter,
     TorchWriter,
@@ -65,6 +66,7 @@ NUMPY = Framework(
     most="max({0}, {1})",
     limit="np.clip({0}, {1}, {2})",
 )
+NUMPY_IN_PLACE = replace(NUMPY, writer=InPlaceNumpyWriter)
 TORCH = Framework(
     name="torch",
     writer=TorchWriter,

@@ -220,6 +220,15 @@ def metric_values(raw, targets):
 
 
 # Optimizer and schedule -------------------------------------------------------------------------
+def array_blocks(arrays, temporaries):
+    """Blocks of 2**15 numbers of arrays of one shape, and arrays for what is computed from them."""
+    flat = [array.reshape(-1) for array in arrays]
+    spare = empty((temporaries, min(flat[0].size, 2**15)), flat[0].dtype)
+    for start in range(0, flat[0].size, 2**15):
+        block = [array[start : start + 2**15] for array in flat]
+        yield *block, *spare[:, : block[0].size]
+
+
 def learning_rate(step):
     """The constant schedule; steps count from 0."""
     return 0.001
@@ -244,11 +253,17 @@ class Optimizer:
     def update(self, gradients, scalars):
         """One step, in place."""
         (rate,) = scalars
-        for parameter, gradient, v in zip(
-            self.parameters, gradients, *self.slots.values(), strict=True
-        ):
-            v += (1 - self.rho) * (gradient * gradient - v)
-            parameter -= rate * gradient / np.sqrt(v + self.epsilon)
+        for arrays in zip(self.parameters, gradients, *self.slots.values(), strict=True):
+            for parameter, gradient, v, a, b in array_blocks(arrays, 2):
+                np.multiply(gradient, gradient, out=a)
+                a -= v
+                a *= 1 - self.rho
+                v += a
+                np.add(v, self.epsilon, out=a)
+                np.sqrt(a, out=a)
+                np.multiply(rate, gradient, out=b)
+                b /= a
+                parameter -= b
 
 
 # Reproducibility --------------------------------------------------------------------------------
@@ -366,7 +381,7 @@ def build(seed=SEED, dtype=DTYPE, device=None):
     if device not in (None, "cpu"):
         raise ValueError(f"NumPy computes on the cpu, not on {device}")
     values = initial_parameters(seed).items()
-    return BreastCancer({path: np.array(value, dtype) for path, value in values}, seed)
+    return BreastCancer({path: np.array(value, dtype, order="C") for path, value in values}, seed)
 
 
 def read(places):

@@ -1030,6 +1030,15 @@ def metric_values(raw, targets):
 
 
 # Optimizer and schedule -------------------------------------------------------------------------
+def array_blocks(arrays, temporaries):
+    """Blocks of 2**15 numbers of arrays of one shape, and arrays for what is computed from them."""
+    flat = [array.reshape(-1) for array in arrays]
+    spare = empty((temporaries, min(flat[0].size, 2**15)), flat[0].dtype)
+    for start in range(0, flat[0].size, 2**15):
+        block = [array[start : start + 2**15] for array in flat]
+        yield *block, *spare[:, : block[0].size]
+
+
 def learning_rate(step):
     """The cosine schedule; steps count from 0."""
     if step < 50:
@@ -1058,12 +1067,15 @@ class Optimizer:
     def update(self, gradients, scalars):
         """One step, in place."""
         (rate,) = scalars
-        for parameter, gradient, velocity in zip(
-            self.parameters, gradients, *self.slots.values(), strict=True
-        ):
-            velocity *= self.momentum
-            velocity -= rate * gradient
-            parameter += self.momentum * velocity - rate * gradient
+        for arrays in zip(self.parameters, gradients, *self.slots.values(), strict=True):
+            for parameter, gradient, velocity, a, b in array_blocks(arrays, 2):
+                velocity *= self.momentum
+                np.multiply(rate, gradient, out=a)
+                velocity -= a
+                np.multiply(self.momentum, velocity, out=a)
+                np.multiply(rate, gradient, out=b)
+                a -= b
+                parameter += a
 
 
 # Reproducibility --------------------------------------------------------------------------------
@@ -1240,7 +1252,9 @@ def build(seed=SEED, dtype=DTYPE, device=None):
     if device not in (None, "cpu"):
         raise ValueError(f"NumPy computes on the cpu, not on {device}")
     values = initial_parameters(seed).items()
-    return ImageClassification({path: np.array(value, dtype) for path, value in values}, seed)
+    return ImageClassification(
+        {path: np.array(value, dtype, order="C") for path, value in values}, seed
+    )
 
 
 def read(places):

@@ -204,6 +204,15 @@ def metric_values(raw, targets):
 
 
 # Optimizer and schedule -------------------------------------------------------------------------
+def array_blocks(arrays, temporaries):
+    """Blocks of 2**15 numbers of arrays of one shape, and arrays for what is computed from them."""
+    flat = [array.reshape(-1) for array in arrays]
+    spare = empty((temporaries, min(flat[0].size, 2**15)), flat[0].dtype)
+    for start in range(0, flat[0].size, 2**15):
+        block = [array[start : start + 2**15] for array in flat]
+        yield *block, *spare[:, : block[0].size]
+
+
 def learning_rate(step):
     """The constant schedule; steps count from 0."""
     return 0.5
@@ -226,8 +235,10 @@ class Optimizer:
     def update(self, gradients, scalars):
         """One step, in place."""
         (rate,) = scalars
-        for parameter, gradient in zip(self.parameters, gradients, strict=True):
-            parameter -= rate * gradient
+        for arrays in zip(self.parameters, gradients, strict=True):
+            for parameter, gradient, a in array_blocks(arrays, 1):
+                np.multiply(rate, gradient, out=a)
+                parameter -= a
 
 
 # Reproducibility --------------------------------------------------------------------------------
@@ -293,7 +304,7 @@ def build(seed=SEED, dtype=DTYPE, device=None):
     if device not in (None, "cpu"):
         raise ValueError(f"NumPy computes on the cpu, not on {device}")
     values = initial_parameters(seed).items()
-    return Mlp({path: np.array(value, dtype) for path, value in values}, seed)
+    return Mlp({path: np.array(value, dtype, order="C") for path, value in values}, seed)
 
 
 def read(places):

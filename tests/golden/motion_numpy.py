@@ -480,6 +480,15 @@ def metric_values(raw, targets):
 
 
 # Optimizer and schedule -------------------------------------------------------------------------
+def array_blocks(arrays, temporaries):
+    """Blocks of 2**15 numbers of arrays of one shape, and arrays for what is computed from them."""
+    flat = [array.reshape(-1) for array in arrays]
+    spare = empty((temporaries, min(flat[0].size, 2**15)), flat[0].dtype)
+    for start in range(0, flat[0].size, 2**15):
+        block = [array[start : start + 2**15] for array in flat]
+        yield *block, *spare[:, : block[0].size]
+
+
 def learning_rate(step):
     """The constant schedule; steps count from 0."""
     return 0.005
@@ -514,13 +523,22 @@ class Optimizer:
     def update(self, gradients, scalars):
         """One step, in place."""
         step_size, scaled_epsilon, decay = scalars
-        for parameter, gradient, m, v in zip(
-            self.parameters, gradients, *self.slots.values(), strict=True
-        ):
-            parameter -= decay * parameter
-            m += (1 - self.beta_1) * (gradient - m)
-            v += (1 - self.beta_2) * (gradient * gradient - v)
-            parameter -= step_size * m / (np.sqrt(v) + scaled_epsilon)
+        for arrays in zip(self.parameters, gradients, *self.slots.values(), strict=True):
+            for parameter, gradient, m, v, a, b in array_blocks(arrays, 2):
+                np.multiply(decay, parameter, out=a)
+                parameter -= a
+                np.subtract(gradient, m, out=a)
+                a *= 1 - self.beta_1
+                m += a
+                np.multiply(gradient, gradient, out=a)
+                a -= v
+                a *= 1 - self.beta_2
+                v += a
+                np.sqrt(v, out=a)
+                a += scaled_epsilon
+                np.multiply(step_size, m, out=b)
+                b /= a
+                parameter -= b
 
 
 # Reproducibility --------------------------------------------------------------------------------
@@ -583,7 +601,7 @@ def build(seed=SEED, dtype=DTYPE, device=None):
     if device not in (None, "cpu"):
         raise ValueError(f"NumPy computes on the cpu, not on {device}")
     values = initial_parameters(seed).items()
-    return Motion({path: np.array(value, dtype) for path, value in values}, seed)
+    return Motion({path: np.array(value, dtype, order="C") for path, value in values}, seed)
 
 
 def read(places):

@@ -406,7 +406,7 @@ def build(seed=SEED, dtype=DTYPE, device=None):
     if device not in (None, "cpu"):
         raise ValueError(f"NumPy computes on the cpu, not on {device}")
     values = initial_parameters(seed).items()
-    return SpeechLstm({path: np.array(value, dtype) for path, value in values}, seed)
+    return SpeechLstm({path: np.array(value, dtype, order="C") for path, value in values}, seed)
 
 
 def read(places):

@@ -37,21 +37,6 @@ def last_step(results):
     return outputs[:, -1], *rest
 
 
-def embedding_gradient(ids, dy, rows):
-    """Gradient of table[ids] with respect to the table: ids (...), dy (..., D) to (rows, D).
-
-    The rows of dy are sorted by id and summed in runs, in their order in the batch.
-    """
-    flat_ids = ids.reshape(-1)
-    order = np.argsort(flat_ids, kind="stable")
-    sorted_ids = flat_ids[order]
-    starts = np.flatnonzero(np.diff(sorted_ids, prepend=-1))
-    table_gradient = np.zeros((rows, dy.shape[-1]), dy.dtype)
-    sorted_dy = dy.reshape(-1, dy.shape[-1])[order]
-    table_gradient[sorted_ids[starts]] = np.add.reduceat(sorted_dy, starts, axis=0)
-    return table_gradient
-
-
 def channel_sum(x):
     """Sum of x (N, ..., C) over every axis but the last: (C,).
 
@@ -94,6 +79,23 @@ def added(a, b, out=None):
 
 
 MEMORY = {}
+
+
+def embedding_gradient(ids, dy, rows):
+    """Gradient of table[ids] with respect to the table: ids (...), dy (..., D) to (rows, D).
+
+    The rows of dy are sorted by id and summed in runs, in their order in the batch.
+    """
+    flat_ids = ids.reshape(-1)
+    order = np.argsort(flat_ids, kind="stable")
+    sorted_ids = flat_ids[order]
+    starts = np.flatnonzero(np.diff(sorted_ids, prepend=-1))
+    sorted_dy = empty((len(order), dy.shape[-1]), dy.dtype)
+    np.take(dy.reshape(-1, dy.shape[-1]), order, axis=0, out=sorted_dy)
+    table_gradient = empty((rows, dy.shape[-1]), dy.dtype)
+    table_gradient[...] = 0
+    table_gradient[sorted_ids[starts]] = np.add.reduceat(sorted_dy, starts, axis=0)
+    return table_gradient
 
 
 def empty(shape, dtype):
@@ -347,6 +349,15 @@ def metric_values(raw, targets):
 
 
 # Optimizer and schedule -------------------------------------------------------------------------
+def array_blocks(arrays, temporaries):
+    """Blocks of 2**15 numbers of arrays of one shape, and arrays for what is computed from them."""
+    flat = [array.reshape(-1) for array in arrays]
+    spare = empty((temporaries, min(flat[0].size, 2**15)), flat[0].dtype)
+    for start in range(0, flat[0].size, 2**15):
+        block = [array[start : start + 2**15] for array in flat]
+        yield *block, *spare[:, : block[0].size]
+
+
 def learning_rate(step):
     """The constant schedule; steps count from 0."""
     return 0.001
@@ -373,12 +384,20 @@ class Optimizer:
     def update(self, gradients, scalars):
         """One step, in place."""
         (step_size,) = scalars
-        for parameter, gradient, m, v in zip(
-            self.parameters, gradients, *self.slots.values(), strict=True
-        ):
-            m += (1 - self.beta_1) * (gradient - m)
-            v += (1 - self.beta_2) * (gradient * gradient - v)
-            parameter -= step_size * m / (np.sqrt(v) + self.epsilon)
+        for arrays in zip(self.parameters, gradients, *self.slots.values(), strict=True):
+            for parameter, gradient, m, v, a, b in array_blocks(arrays, 2):
+                np.subtract(gradient, m, out=a)
+                a *= 1 - self.beta_1
+                m += a
+                np.multiply(gradient, gradient, out=a)
+                a -= v
+                a *= 1 - self.beta_2
+                v += a
+                np.sqrt(v, out=a)
+                a += self.epsilon
+                np.multiply(step_size, m, out=b)
+                b /= a
+                parameter -= b
 
 
 def clip_gradients(gradients):
@@ -499,7 +518,7 @@ def build(seed=SEED, dtype=DTYPE, device=None):
     if device not in (None, "cpu"):
         raise ValueError(f"NumPy computes on the cpu, not on {device}")
     values = initial_parameters(seed).items()
-    return TextLstm({path: np.array(value, dtype) for path, value in values}, seed)
+    return TextLstm({path: np.array(value, dtype, order="C") for path, value in values}, seed)
 
 
 def read(places):

@@ -4,6 +4,7 @@ for machines.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -17,7 +18,7 @@ from specc.ir.graph import Program
 from specc.ops.registry import OPS
 from specc.passes.inline_calls import inline_calls
 from specc.passes.layout import assign_layout
-from specc.training.frameworks import NUMPY
+from specc.training.frameworks import NUMPY, NUMPY_IN_PLACE
 
 _HERE = Path(__file__).parent
 _KERNELS = tuple(
@@ -35,13 +36,17 @@ PRELUDE = (
 )
 FAST_PRELUDE = (
     *PRELUDE,
-    *((path, "layers") for path in sorted((_HERE / "prelude_fast").glob("*.py"))),
+    *(
+        (path, "optimizer and schedule" if path.stem == "blocks" else "layers")
+        for path in sorted((_HERE / "prelude_fast").glob("*.py"))
+    ),
 )
 # Names that the generated file has at its top level.
 NAMES = top_level(read_prelude(FAST_PRELUDE), {"np"})
 DIALECT = Dialect(
     NUMPY, {"l1": "np.abs({w}).sum()", "l2": "np.square({w}).sum()"}, "", RESERVED | NAMES
 )
+FAST_DIALECT = replace(DIALECT, framework=NUMPY_IN_PLACE)
 
 
 class NumpyBackend(Backend):
@@ -54,9 +59,10 @@ class NumpyBackend(Backend):
     def emit(self, program: Program, only: str = "all") -> str:
         program = assign_layout(inline_calls(program), "channels_last", OPS)
         prelude = read_prelude(FAST_PRELUDE if program.optimize else PRELUDE)
+        dialect = FAST_DIALECT if program.optimize else DIALECT
         functions = NumpyProgram(program, self.lower, NAMES)
         where = {path: (f"model.parameters[{literal(path)}]",) for path in functions.parameters}
-        writer = TrainingWriter(program, DIALECT, self.lower, (), where, functions.trained)
+        writer = TrainingWriter(program, dialect, self.lower, (), where, functions.trained)
         file = SourceFile(prelude, writer.features(), {"np": "import numpy as np"})
         name = class_name(program.name, NAMES)
         file.prelude_names = {"Model": name}

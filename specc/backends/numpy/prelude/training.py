@@ -35,7 +35,7 @@ def build(seed: int = SEED, dtype: str = DTYPE, device: str | None = None) -> Mo
     if device not in (None, "cpu"):
         raise ValueError(f"NumPy computes on the cpu, not on {device}")
     values = initial_parameters(seed).items()
-    return Model({path: np.array(value, dtype) for path, value in values}, seed)
+    return Model({path: np.array(value, dtype, order="C") for path, value in values}, seed)
 
 
 def read(places: Mapping[str, np.ndarray]) -> Arrays:

@@ -1,0 +1,18 @@
+"""Walking through arrays in blocks that stay in the cache."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from .memory import empty
+
+
+def array_blocks(
+    arrays: Sequence[np.ndarray], temporaries: int
+) -> Iterator[tuple[np.ndarray, ...]]:
+    """Blocks of 2**15 numbers of arrays of one shape, and arrays for what is computed from them."""
+    flat = [array.reshape(-1) for array in arrays]
+    spare = empty((temporaries, min(flat[0].size, 2**15)), flat[0].dtype)
+    for start in range(0, flat[0].size, 2**15):
+        block = [array[start : start + 2**15] for array in flat]
+        yield *block, *spare[:, : block[0].size]
