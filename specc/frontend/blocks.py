@@ -10,7 +10,7 @@ from specc.frontend.arguments import block_arguments
 from specc.frontend.configure import Environment, plain
 from specc.frontend.declarations import check_body, check_parameter, input_names
 from specc.frontend.items import Item, read_item
-from specc.frontend.limits import MAX_LAYERS
+from specc.frontend.limits import MAX_LAYERS, MAX_NESTING
 from specc.frontend.scope import Scope, count_of
 from specc.frontend.tree import Mapping, Scalar, Sequence
 from specc.frontend.wiring import Wires
@@ -169,6 +169,10 @@ class Bodies:
             if name in self._active and name != "repeat":
                 chain = " -> ".join([*self._active, name])
                 self.reporter.error("E0421", f"block '{name}' uses itself ({chain})", item.span)
+                raise SpecError(())
+            if len(self._active) >= MAX_NESTING:
+                message = f"blocks and repeats stand more than {MAX_NESTING} deep within each other"
+                self.reporter.error("E0430", message, item.span, "put the inner ones side by side")
                 raise SpecError(())
             self._active.append(name)
             self.reporter.uses.append(Note(f"in this use of '{name}'", item.span))

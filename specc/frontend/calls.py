@@ -87,7 +87,7 @@ class Calls:
             self.reporter.error("E0412", message, item.span, help_)
             raise SpecError(())
         if item.in_language:
-            help_ = did_you_mean(kind, [*visible(), *blocks, *scope.layers])
+            help_ = self.reporter.suggest(kind, [*visible(), *blocks, *scope.layers])
         elif kind in blocks:
             help_ = f"'{kind}' is a block; write use: {kind}"
         else:
@@ -109,7 +109,8 @@ class Calls:
             return scope.layers[name]
         if name in scope.later and name not in scope.values:
             self.graphs.wiring.too_early(name, item.span, scope.later[name])
-        help_ = did_you_mean(name, scope.layers) or "name one above, or declare it in shared"
+        help_ = self.reporter.suggest(name, scope.layers)
+        help_ = help_ or "name one above, or declare it in shared"
         if name in self.graphs.blocks:
             help_ = f"'{name}' is a block; write use: {name}"
         self.reporter.error("E0413", f"there is no layer named '{name}'", item.span, help_)

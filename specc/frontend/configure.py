@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from collections.abc import Mapping as Dict
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,8 @@ from specc.frontend.tree import Mapping, Scalar, Sequence, Tree
 from specc.ir.graph import Configured
 from specc.ops.attributes import REQUIRED, Attribute, AttributeProblem, Optional, Reference
 
+MAX_SEARCHES = 50
+"""As many unknown names as one spec has compared with all others: in thousands that takes long."""
 MAX_USES = 4
 """As many uses of blocks within each other as a mistake in the innermost one shows."""
 
@@ -24,6 +27,7 @@ class Reporter:
     # Where a block was used, for mistakes that only show in one use of it.
     uses: list[Note] = field(default_factory=list)
     errors: int = 0
+    searches: int = 0
     _known: set[tuple[str, str, Span | None]] = field(default_factory=set)
 
     def error(
@@ -38,6 +42,16 @@ class Reporter:
 
     def warning(self, code: str, message: str, span: Span | None, help_: str = "") -> None:
         self._add(Diagnostic(code, message, span, tuple(self.uses), help_, severity="warning"))
+
+    def nearest(self, name: str, candidates: Iterable[str]) -> str | None:
+        """The name in a network that was probably meant, as long as there are few mistakes."""
+        self.searches += 1
+        return nearest(name, candidates) if self.searches <= MAX_SEARCHES else None
+
+    def suggest(self, name: str, candidates: Iterable[str]) -> str:
+        """The same as a help text, or a list of the choices when they are few."""
+        self.searches += 1
+        return did_you_mean(name, candidates) if self.searches <= MAX_SEARCHES else ""
 
     def extend(self, error: SpecError) -> None:
         for diagnostic in error.diagnostics:

@@ -14,6 +14,8 @@ from specc.ops.base import Op
 
 MAX_LAYERS = 10_000
 """As many layers as a network has at most, those of its blocks and repeats counted each time."""
+MAX_NESTING = 64
+"""As deep as blocks and repeats may stand within each other."""
 MAX_ELEMENTS = 2**40
 """As many numbers as a parameter, or a value for one sample, has at most."""
 

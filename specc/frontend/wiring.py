@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from specc.diagnostics import Note, Span, SpecError, did_you_mean, nearest
+from specc.diagnostics import Note, Span, SpecError, did_you_mean
 from specc.frontend.configure import Reporter
 from specc.frontend.items import Item
 from specc.frontend.scope import Scope, count_of
 from specc.frontend.tree import Mapping, Scalar, Sequence, Tree
 from specc.ir.graph import Value
 from specc.ops.base import Port
+
+MAX_LISTED = 12
+"""As many names as a message lists."""
 
 Wires = list[Value | None]
 """The value at each port; None where an optional one is not wired."""
@@ -47,10 +50,16 @@ class Wiring:
             return f"declare it, e.g. targets: {{{name}: {{shape: [3]}}}}"
         if name in self.blocks:
             return f"'{name}' is a block; write use: {name}"
-        if scope.inner and nearest(name, scope.values) is None:
-            known = ", ".join(f"'{name}'" for name in scope.values)
+        names = [each for each in scope.values if scope.inner or each.isidentifier()]
+        match = self.reporter.nearest(name, names)
+        if match is not None:
+            return f"did you mean '{match}'?"
+        if len(names) > MAX_LISTED:
+            return "a block sees its own inputs and layers only" if scope.inner else ""
+        if scope.inner:
+            known = ", ".join(f"'{each}'" for each in names)
             return f"a block sees its own inputs and layers only, here {known}"
-        return did_you_mean(name, [n for n in scope.values if n.isidentifier()])
+        return did_you_mean(name, names)
 
     def too_early(self, name: str, span: Span, defined: Span) -> None:
         """Refuses a name that is defined further below."""
