@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -121,6 +121,7 @@ class ModuleEmitter(ABC):
         self.where: dict[str, tuple[str, ...]] = {}  # parameter path -> expressions on ``model``
         self.tensors: dict[str, int] = {}  # parameter path -> how many framework tensors hold it
         self.prelude: set[str] = set()
+        self.several_places = False  # whether layers of one kind keep a parameter in several
         self._skeletons: dict[int, Skeleton] = {}
         self._class_of: dict[int, BlockClass] = {}
         self.classes: list[BlockClass] = []
@@ -184,14 +185,15 @@ class ModuleEmitter(ABC):
             made.add(node.layer)
             result.constructions.append(self._construction(attribute, form.module))
             self._note_weights(node, form.module)
-        for value in repeated_inputs(node, form.expression):
+        template = self.template(node, form)
+        for value in repeated_inputs(node, template):
             if id(value) in inlined:
                 result.lines.append(Line(names.of(value), inlined.pop(id(value)), value))
         texts = [None if v is None else inlined.get(id(v)) or names.of(v) for v in node.inputs]
         fields = template_fields(node, form, texts) | {"self": f"self.{attribute}"}
         fields |= {name: name for name in form.needs}
         result.needs += [name for name in form.needs if name not in result.needs]
-        expression = render(form.expression, fields)
+        expression = render(template, fields)
         targets = node.outputs
         inlines = len(targets) == 1 and targets[0].internal and readers.get(id(targets[0]), 0) == 1
         if inlines:
@@ -199,6 +201,10 @@ class ModuleEmitter(ABC):
             return
         target = ", ".join(names.of(value) for value in targets)
         result.lines.append(Line(target, expression, targets[0]))
+
+    def template(self, node: Node, form: Form) -> str:
+        """The template of a node's expression, which a framework may want wrapped."""
+        return form.expression
 
     def _construction(self, attribute: str, module: Module) -> Construction:
         slots = [Slot(value) for value in module.arguments]
@@ -213,8 +219,13 @@ class ModuleEmitter(ABC):
         present = {parameter.name for parameter in node.parameters}
         table = self.weights.setdefault(module.type, {}) if present else {}
         for weight in module.weights:
-            if weight.parameter in present:
-                assert table.setdefault(weight.parameter, weight) == weight
+            if weight.parameter not in present:
+                continue
+            known = table.setdefault(weight.parameter, weight)
+            if known != weight:  # the same kind of layer keeps it elsewhere if it is made otherwise
+                places = dict.fromkeys((*known.attributes, *weight.attributes))
+                table[weight.parameter] = replace(known, attributes=tuple(sorted(places)))
+                self.several_places = True
 
     def _call(self, node: Node, result: Skeleton, names: Names, inlined: dict[int, str]) -> None:
         children = [self._skeleton(body) for body in node.bodies]

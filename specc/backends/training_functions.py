@@ -224,7 +224,7 @@ def layouts(weights: Mapping[str, Mapping[str, Weight]], full: bool) -> str:
     for kind, table in weights.items():
         entries = []
         for name, weight in table.items():
-            place: object = weight.attributes[0]
+            place: object = " ".join(weight.attributes)
             if full:
                 axes, gates = weight.axes or (), weight.gates or ()
                 place = (" ".join(weight.attributes), (axes, gates) if gated else axes)

@@ -10,8 +10,9 @@ from specc.backends.files import SHARED_PRELUDE, SourceFile, constants, header, 
 from specc.backends.modules import ModuleEmitter
 from specc.backends.prelude import read_prelude
 from specc.backends.training_functions import Dialect, TrainingWriter, layouts
-from specc.ir.graph import Graph, Program
+from specc.ir.graph import Graph, Node, Program
 from specc.ir.levels import COMPILED_LEVEL
+from specc.ops.base import Form
 from specc.ops.registry import OPS
 from specc.passes.layout import assign_layout
 from specc.training.frameworks import TENSORFLOW
@@ -87,6 +88,14 @@ class TensorflowModules(ModuleEmitter):
         """By keyword: Keras takes positional arguments for tensors of the batch."""
         return [f"{name}={name}" for name in needs]
 
+    def template(self, node: Node, form: Form) -> str:
+        """Under the pytorch convention a mask ends with the layer that it is given to."""
+        ports = zip(OPS[node.op].ports, node.inputs, strict=False)
+        masked = any(port.name == "mask" and value is not None for port, value in ports)
+        if form.module is None or not masked or self.program.conventions == "keras":
+            return form.expression
+        return f"without_mask({form.expression})"
+
 
 class TensorflowBackend(Backend):
     """TensorFlow 2 with Keras 3 on CPU or GPU."""
@@ -111,6 +120,7 @@ class TensorflowBackend(Backend):
             modules.trained(),
         )
         features = writer.features() | ({"masks"} if masks else set())
+        features |= {"places"} if modules.several_places else set()
         features.add("compiled" if program.optimize == COMPILED_LEVEL else "uncompiled")
         file = SourceFile(read_prelude(PRELUDE), features, IMPORTS)
         file.prelude_names = {"Model": modules.main_class}

@@ -33,7 +33,7 @@ from specc.backends.emitted import (
 )
 from specc.backends.prelude_arrays import Arrays
 from specc.backends.prelude_shared import batch_order
-from specc.backends.tensorflow.prelude_layers import Dropout
+from specc.backends.tensorflow.prelude_layers import Dropout, has
 
 Tensors = dict[str, tf.Tensor]
 
@@ -62,6 +62,8 @@ def variables_of(model: keras.Model) -> dict[str, keras.Variable]:
         )
         for path, layer in layers_of(model)
         for name, attribute in LAYOUTS.get(type(layer), {}).items()
+        for attribute in attribute.split()  #: places
+        if has(layer, attribute)  #: places
     }
     return {path: variable for path, variable in found.items() if variable is not None}
 

@@ -1,6 +1,8 @@
 """Layers of generated TensorFlow files whose meaning Keras' own do not have."""
 
 import math
+from operator import attrgetter
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -58,3 +60,17 @@ def gelu(x: tf.Tensor) -> tf.Tensor:
 def gelu_tanh(x: tf.Tensor) -> tf.Tensor:
     """The tanh form of gelu; tf.nn's rounds its constants to float32."""
     return 0.5 * x * (1 + tf.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
+
+
+def without_mask(result: Any) -> Any:
+    """What a layer of Keras gives, without the mask that the next one would take by itself."""
+    return tf.nest.map_structure(tf.identity, result)
+
+
+def has(layer: keras.Layer, attribute: str) -> bool:
+    """Whether a layer has a dotted attribute."""
+    try:
+        attrgetter(attribute)(layer)
+    except AttributeError:
+        return False
+    return True

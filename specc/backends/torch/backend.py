@@ -99,7 +99,7 @@ class TorchBackend(Backend):
         features = writer.features()
         if any(weight.gates for table in modules.weights.values() for weight in table.values()):
             features.add("gates")
-        if "one_bias" in modules.prelude and any(
+        if "one_bias(" in source and any(
             name.endswith("recurrent_bias") for table in modules.weights.values() for name in table
         ):
             features.add("fixed")
