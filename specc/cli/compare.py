@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,16 @@ if TYPE_CHECKING:
     from specc.runner.comparison import Comparison, LockStep, Settings, Step
     from specc.runner.experiment import Experiment
 
+# A folder is refused before the comparison and not after it.
+_REPORT = click.Path(dir_okay=False, path_type=Path, allow_dash=True)
+
+
+def _number(ctx: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
+    """Nothing is larger than NaN: with such a tolerance no comparison could fail."""
+    if value is not None and math.isnan(value):
+        raise click.BadParameter("nan is not a number")
+    return value
+
 
 @click.command()
 @options.spec_argument
@@ -28,6 +39,7 @@ if TYPE_CHECKING:
 @click.option(
     "--tolerance",
     type=click.FloatRange(min=0),
+    callback=_number,
     help="Exit with 1, and name the first tensor, where any difference is larger.",
 )
 @click.option(
@@ -36,7 +48,7 @@ if TYPE_CHECKING:
     help="Start every step from a float64 reference and compare gradients (for float32).",
 )
 @click.option("--samples", type=click.IntRange(min=1), help="Use the first N training rows only.")
-@click.option("--report", type=options.OUTPUT, help="Write the figures as one HTML page.")
+@click.option("--report", type=_REPORT, help="Write the figures as one HTML page.")
 @click.option("--keep", type=options.FOLDER, help="Keep the generated files in this folder.")
 @options.optimize_option
 @options.set_option

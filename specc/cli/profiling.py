@@ -23,7 +23,7 @@ class ProfiledCommand(click.Command):
     """A command whose ``--profile`` may have a file behind it, and takes nothing else for one."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        following = [*args[1:], ""]
+        following = [*args[1:], ""][: len(args)]
         written = [
             "--profile=" if each == "--profile" and not after.endswith(".json") else each
             for each, after in zip(args, following, strict=True)

@@ -173,6 +173,13 @@ def test_blocks_that_double_are_refused_at_once(tmp_path: Path) -> None:
         ("evaluate folder.py", 1, "E1005"),
         ("predict nowhere", 1, "E1005"),
         ("compare net.yaml --steps 0", 2, "not in the range"),
+        ("compare net.yaml --tolerance -1", 2, "not in the range"),
+        ("compare net.yaml --tolerance nan", 2, "nan is not a number"),
+        ("compare net.yaml --report .", 2, "is a directory"),
+        ("compare net.yaml -b numpy,numpy", 2, "two backends"),
+        ("train net.yaml --set training.epochs=0", 1, "E0503"),
+        ("check", 2, "Missing argument"),
+        ("build", 2, "Missing argument"),
         ("check notes.txt", 1, "E0005"),
     ],
 )
