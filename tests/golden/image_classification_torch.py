@@ -44,6 +44,41 @@ class Dropout(nn.Module):
         return dropout(x, self.rate, layer_key(*self.where, call), step)
 
 
+@torch.no_grad()
+def image_moments(x):
+    """Mean and variance of each channel of x (N, C, H, W), stored with the channels last.
+
+    torch's kernel adds the values of a channel one by one, and float32 loses two digits. So it
+    gets the columns of the images as channels of their own, whose moments are joined here.
+    """
+    channels, width = x.shape[1], x.shape[3]
+    columns = x.permute(0, 2, 3, 1).reshape(-1, width * channels)
+    _, mean, inverse_deviation = torch.native_batch_norm(
+        columns, None, None, None, None, True, 0.0, 1e-12
+    )
+    means = mean.view(width, channels)
+    variances = inverse_deviation.view(width, channels) ** -2 - 1e-12
+    mean = means.mean(0)
+    return mean, variances.mean(0) + (means - mean).square().mean(0)
+
+
+class ImageBatchNorm(torch.autograd.Function):
+    """Batch normalization of images by their moments, with torch's kernels."""
+
+    @staticmethod
+    def forward(ctx, x, weight, bias, mean, variance, eps):
+        ctx.save_for_backward(x, weight, mean, (variance + eps).rsqrt())
+        return torch.native_batch_norm(x, weight, bias, mean, variance, False, 0.0, eps)[0]
+
+    @staticmethod
+    def backward(ctx, dy):
+        x, weight, *moments = ctx.saved_tensors
+        gradients = torch.ops.aten.native_batch_norm_backward(
+            dy, x, weight, None, None, *moments, True, 0.0, [True, True, True]
+        )
+        return *gradients, None, None, None
+
+
 class BatchNorm(nn.modules.batchnorm._BatchNorm):
     """Batch normalization whose running variance is the batch's own unless ``unbiased``.
 
@@ -74,11 +109,21 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
             return F.batch_norm(x, *statistics, self.weight, self.bias, eps=self.eps)
         if mask is not None:
             return self.masked(x, mask)
-        # In channels-last tensors torch adds values one by one: float32 loses two digits.
-        y, mean, inverse_deviation = torch.native_batch_norm(
-            x.contiguous(), self.weight, self.bias, None, None, True, 0.0, self.eps
-        )
-        self.update(mean, inverse_deviation**-2 - self.eps, x.numel() // self.num_features)
+        images = x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last)
+        if (
+            images
+            and x.dtype == torch.float32
+            and self.weight is not None
+            and self.bias is not None
+        ):
+            mean, variance = image_moments(x)
+            y = ImageBatchNorm.apply(x, self.weight, self.bias, mean, variance, self.eps)
+        else:
+            y, mean, inverse_deviation = torch.native_batch_norm(
+                x.contiguous(), self.weight, self.bias, None, None, True, 0.0, self.eps
+            )
+            variance = inverse_deviation**-2 - self.eps
+        self.update(mean, variance, x.numel() // self.num_features)
         return y
 
     def masked(self, x, mask):
@@ -424,6 +469,12 @@ LAYOUTS = {
 }
 
 
+def means(totals):
+    """An epoch's means from its sums; reading them waits for the device."""
+    count = totals.pop("count", 1)
+    return {name: float(total) / count for name, total in totals.items()}
+
+
 def tensors_of(model):
     """(path, tensors, layout) of every parameter and running statistic of the spec."""
     for path, module in model.named_modules():
@@ -462,6 +513,7 @@ def write(places, arrays):
 def build(seed=SEED, dtype=DTYPE, device=None):
     """The network with the spec's initial parameters."""
     model = ImageClassification().to(device=device, dtype=getattr(torch, dtype))
+    model = model.to(memory_format=torch.channels_last)
     model.seed = seed
     set_parameters(model, initial_parameters(seed))
     for path, module in model.named_modules():

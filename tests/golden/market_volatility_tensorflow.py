@@ -42,7 +42,7 @@ class MarketVolatility(keras.Model):
 
     def __init__(self):
         super().__init__()
-        self.gru = keras.layers.GRU(16)
+        self.gru = keras.layers.GRU(16, unroll=True)
         self.forecast = keras.layers.Dense(1)
 
     def call(self, returns):

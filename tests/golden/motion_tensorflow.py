@@ -82,7 +82,7 @@ class Motion(keras.Model):
     def __init__(self):
         super().__init__()
         self.conv1d = keras.layers.Conv1D(32, 5, strides=2)
-        self.lstm = two_biases(keras.layers.LSTM(32))
+        self.lstm = two_biases(keras.layers.LSTM(32, unroll=True))
         self.logits = keras.layers.Dense(4)
 
     def call(self, signal):

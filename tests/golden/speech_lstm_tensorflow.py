@@ -41,8 +41,8 @@ class SpeechLstm(keras.Model):
 
     def __init__(self):
         super().__init__()
-        self.lstm1 = keras.layers.LSTM(64, return_sequences=True)
-        self.lstm2 = keras.layers.LSTM(64)
+        self.lstm1 = keras.layers.LSTM(64, return_sequences=True, unroll=True)
+        self.lstm2 = keras.layers.LSTM(64, unroll=True)
         self.probabilities = keras.layers.Dense(9)
 
     def call(self, utterance):

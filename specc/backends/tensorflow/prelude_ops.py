@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import reduce
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -35,17 +36,68 @@ def moments(x: tf.Tensor, axes: list[int]) -> tuple[tf.Tensor, tf.Tensor]:
     return mean, reduce(lambda part, axis: tf.reduce_mean(part, axis, keepdims=True), axes, square)
 
 
+def fused_batch_norm(
+    x: tf.Tensor,
+    gamma: tf.Tensor,
+    beta: tf.Tensor,
+    mean: tf.Tensor,
+    variance: tf.Tensor,
+    epsilon: float,
+) -> tf.Tensor:
+    """Batch normalization of x (N, H, W, C) by its statistics, in float32 on the CPU.
+
+    The kernels are TensorFlow's own; the statistics that they would take are less exact.
+    """
+
+    @tf.custom_gradient
+    def normalize(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor) -> tuple[tf.Tensor, Any]:
+        given = {"x": x, "scale": gamma, "epsilon": epsilon}
+        taken = {"offset": beta, "mean": mean, "variance": variance, "is_training": False}
+        kept = {"reserve_space_1": mean, "reserve_space_2": variance, "reserve_space_3": []}
+
+        def gradient(dy: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            found = tf.raw_ops.FusedBatchNormGradV3(y_backprop=dy, **given, **kept)
+            return found.x_backprop, found.scale_backprop, found.offset_backprop
+
+        return tf.raw_ops.FusedBatchNormV3(**given, **taken).y, gradient
+
+    return normalize(x, tf.convert_to_tensor(gamma), tf.convert_to_tensor(beta))
+
+
 class BatchNormalization(keras.layers.BatchNormalization):
     """Keras' layer with statistics that stay exact in float32."""
 
-    def _moments(self, inputs: tf.Tensor, mask: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:
-        if mask is not None:
-            return super()._moments(inputs, mask)
-        mean, variance = moments(inputs, self._reduction_axes)
-        return tf.reshape(mean, [-1]), tf.reshape(variance, [-1])
+    def call(
+        self, x: tf.Tensor, training: bool = False, mask: tf.Tensor | None = None
+    ) -> tf.Tensor:
+        if mask is not None or not (training and self.trainable):
+            return super().call(x, training=training, mask=mask)
+        return self.normalize(x)
+
+    def normalize(self, x: tf.Tensor) -> tf.Tensor:
+        """Normalizes by the statistics of the batch, and keeps them."""
+        axes = [axis for axis in range(len(x.shape)) if axis != self.axis % len(x.shape)]
+        mean, variance = moments(x, axes)
+        keep = tf.constant(self.momentum, x.dtype)
+        statistics = (self.moving_mean, mean), (self.moving_variance, self.kept(x, variance))
+        for moving, now in statistics:
+            moving.assign(moving * keep + tf.reshape(now, [-1]) * (1 - keep))
+        fits = axes == [0, 1, 2] and self.center and self.scale and x.dtype == tf.float32
+        if fits and not tf.config.list_logical_devices("GPU"):
+            flat = tf.reshape(mean, [-1]), tf.reshape(variance, [-1])
+            return fused_batch_norm(x, self.gamma, self.beta, *flat, self.epsilon)
+        gamma, beta = (
+            tf.reshape(each, tf.shape(mean)) if each is not None else None
+            for each in (self.gamma, self.beta)
+        )
+        return tf.nn.batch_normalization(x, mean, variance, beta, gamma, self.epsilon)
+
+    def kept(self, x: tf.Tensor, variance: tf.Tensor) -> tf.Tensor:
+        """What the moving variance takes in."""
+        return variance
 
 
-class TorchBatchNormalization(keras.layers.BatchNormalization):
+class TorchBatchNormalization(BatchNormalization):
     """Batch normalization as PyTorch defines it.
 
     The moving variance is the unbiased one if ``unbiased``, and a layer that is not trainable
@@ -56,23 +108,12 @@ class TorchBatchNormalization(keras.layers.BatchNormalization):
         super().__init__(**options)
         self.unbiased = unbiased
 
-    def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
-        if not training:
-            return super().call(x, training=False)
-        axes = [axis for axis in range(len(x.shape)) if axis != self.axis % len(x.shape)]
-        mean, variance = moments(x, axes)
-        spread = self.correction(x, variance)
-        keep = tf.constant(self.momentum, x.dtype)
-        for moving, now in ((self.moving_mean, mean), (self.moving_variance, spread)):
-            moving.assign(moving * keep + tf.reshape(now, [-1]) * (1 - keep))
-        gamma, beta = (
-            tf.reshape(each, tf.shape(mean)) if each is not None else None
-            for each in (self.gamma, self.beta)
-        )
-        return tf.nn.batch_normalization(x, mean, variance, beta, gamma, self.epsilon)
+    def call(
+        self, x: tf.Tensor, training: bool = False, mask: tf.Tensor | None = None
+    ) -> tf.Tensor:
+        return self.normalize(x) if training else super().call(x, training=False)
 
-    def correction(self, x: tf.Tensor, variance: tf.Tensor) -> tf.Tensor:
-        """The variance that is kept."""
+    def kept(self, x: tf.Tensor, variance: tf.Tensor) -> tf.Tensor:
         if not self.unbiased:
             return variance
         count = tf.size(x) // tf.size(variance)

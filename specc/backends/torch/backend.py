@@ -103,8 +103,8 @@ class TorchBackend(Backend):
             name.endswith("recurrent_bias") for table in modules.weights.values() for name in table
         ):
             features.add("fixed")
-        # channels_last is faster, but batch normalization then sums less exactly.
-        normalizes = any("BatchNorm" in kind for kind in modules.weights)
+        # channels_last is faster, but nn.BatchNorm2d then sums less exactly.
+        normalizes = any(kind.startswith("nn.BatchNorm") for kind in modules.weights)
         if "nn.Conv2d" in modules.weights and not normalizes:
             features.add("images")
         features |= {"compiled"} if program.optimize == COMPILED_LEVEL else set()

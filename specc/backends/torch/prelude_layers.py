@@ -1,6 +1,7 @@
 """Layers of generated PyTorch files whose meaning torch's own do not have."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -52,6 +53,49 @@ def narrow(x: Tensor) -> Tensor:
     return x.flatten(2).unflatten(2, x.shape[2:])
 
 
+@torch.no_grad()
+def image_moments(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and variance of each channel of x (N, C, H, W), stored with the channels last.
+
+    torch's kernel adds the values of a channel one by one, and float32 loses two digits. So it
+    gets the columns of the images as channels of their own, whose moments are joined here.
+    """
+    channels, width = x.shape[1], x.shape[3]
+    columns = x.permute(0, 2, 3, 1).reshape(-1, width * channels)
+    _, mean, inverse_deviation = torch.native_batch_norm(
+        columns, None, None, None, None, True, 0.0, 1e-12
+    )
+    means = mean.view(width, channels)
+    variances = inverse_deviation.view(width, channels) ** -2 - 1e-12
+    mean = means.mean(0)
+    return mean, variances.mean(0) + (means - mean).square().mean(0)
+
+
+class ImageBatchNorm(torch.autograd.Function):
+    """Batch normalization of images by their moments, with torch's kernels."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        mean: Tensor,
+        variance: Tensor,
+        eps: float,
+    ) -> Tensor:
+        ctx.save_for_backward(x, weight, mean, (variance + eps).rsqrt())
+        return torch.native_batch_norm(x, weight, bias, mean, variance, False, 0.0, eps)[0]
+
+    @staticmethod
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, *moments = ctx.saved_tensors
+        gradients = torch.ops.aten.native_batch_norm_backward(
+            dy, x, weight, None, None, *moments, True, 0.0, [True, True, True]
+        )
+        return *gradients, None, None, None
+
+
 class BatchNorm(nn.modules.batchnorm._BatchNorm):
     """Batch normalization whose running variance is the batch's own unless ``unbiased``.
 
@@ -82,11 +126,21 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
             return F.batch_norm(x, *statistics, self.weight, self.bias, eps=self.eps)
         if mask is not None:
             return self.masked(x, mask)
-        # In channels-last tensors torch adds values one by one: float32 loses two digits.
-        y, mean, inverse_deviation = torch.native_batch_norm(
-            x.contiguous(), self.weight, self.bias, None, None, True, 0.0, self.eps
-        )
-        self.update(mean, inverse_deviation**-2 - self.eps, x.numel() // self.num_features)
+        images = x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last)
+        if (
+            images
+            and x.dtype == torch.float32
+            and self.weight is not None
+            and self.bias is not None
+        ):
+            mean, variance = image_moments(x)
+            y = ImageBatchNorm.apply(x, self.weight, self.bias, mean, variance, self.eps)
+        else:
+            y, mean, inverse_deviation = torch.native_batch_norm(
+                x.contiguous(), self.weight, self.bias, None, None, True, 0.0, self.eps
+            )
+            variance = inverse_deviation**-2 - self.eps
+        self.update(mean, variance, x.numel() // self.num_features)
         return y
 
     def masked(self, x: Tensor, mask: Tensor) -> Tensor:
