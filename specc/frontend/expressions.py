@@ -343,8 +343,8 @@ def parse_expression(text: str, span: Span) -> Expression:
     def locate(start: int, end: int) -> Span:
         return span if offset < 0 else Span(span.source, offset + start, offset + end)
 
-    # Most expressions are one name: these need no parser, which takes longer to load than the rest
-    # of the front end.
+    # Most expressions are one name or a little arithmetic: these need no parser of the grammar,
+    # which takes longer to load than the rest of the front end.
     name = text.strip()
     if not name:
         raise SpecError(Diagnostic("E0301", "the expression is empty", span))
@@ -353,6 +353,12 @@ def parse_expression(text: str, span: Span) -> Expression:
         return Name(name, span=locate(start, start + len(name)))
     if _INTEGER.fullmatch(name):
         return Number(int(name), span=locate(start, start + len(name)))
+
+    from specc.frontend.arithmetic import read_arithmetic
+
+    arithmetic = read_arithmetic(text, locate)
+    if arithmetic is not None:
+        return arithmetic
 
     from specc.frontend.expression_reader import read_expression
     from specc.frontend.parser import parse_expression_tree

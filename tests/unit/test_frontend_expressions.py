@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from specc.diagnostics import Source, Span, SpecError
+from specc.frontend.arithmetic import read_arithmetic
+from specc.frontend.expression_reader import read_expression
 from specc.frontend.expression_text import to_text
 from specc.frontend.expressions import (
     FUNCTIONS,
@@ -28,7 +33,9 @@ from specc.frontend.expressions import (
     evaluate,
     names,
     parse_expression,
+    walk,
 )
+from specc.frontend.parser import parse_expression_tree
 
 
 def parse(text: str) -> Expression:
@@ -220,3 +227,42 @@ def test_any_text_is_an_expression_or_a_diagnostic(text: str) -> None:
         parse(text)
     except SpecError as error:
         assert error.diagnostics[0].code in ("E0202", "E0301", "E0305")
+
+
+_OPERANDS = st.sampled_from(["a", "width", "x_1", "3", "0", "007", "class", "true", "2.5", "1e3"])
+_ARITHMETIC = st.recursive(
+    _OPERANDS,
+    lambda inner: st.one_of(
+        st.tuples(st.sampled_from("+-"), inner).map("".join),
+        st.tuples(st.sampled_from(["(", "( "]), inner, st.just(")")).map("".join),
+        st.tuples(
+            inner, st.sampled_from(["+", " - ", " *", "/ ", "//", "%", "**", "<", " "]), inner
+        ).map("".join),
+    ),
+    max_leaves=8,
+)
+
+
+@given(_ARITHMETIC, st.sampled_from(["", " ", "  "]))
+@settings(max_examples=500, deadline=None)
+def test_plain_arithmetic_is_read_as_by_the_grammar(text: str, space: str) -> None:
+    def places(expression: Expression) -> list[tuple[int, int]]:
+        return [(each.span.start, each.span.end) for each in walk(expression)]
+
+    source = Source("net.yaml", f"{space}{text}{space}")
+    found = read_arithmetic(source.text, lambda start, end: Span(source, start, end))
+    if found is not None:
+        tree = parse_expression_tree(source.text, lambda start, end: Span(source, start, end))
+        expected = read_expression(tree, lambda start, end: Span(source, start, end))
+        assert found == expected and places(found) == places(expected)
+
+
+def test_the_grammar_is_not_loaded_for_arithmetic() -> None:
+    code = (
+        "import sys\n"
+        "from specc.compiler import load_program\n"
+        "load_program('examples/image_classification.yaml')\n"
+        "assert 'lark' not in sys.modules\n"
+    )
+    root = Path(__file__).parents[2]
+    subprocess.run([sys.executable, "-c", code], cwd=root, check=True)
