@@ -72,12 +72,15 @@ class SourceFile:
     def text(self, header: str, constants: str) -> str:
         """The whole file, formatted."""
         sections: dict[str, list[str]] = {name: [] for name in SECTIONS}
+        names = set(names_in(constants))
         for definition in self._definitions():
             text = definition.text
+            names |= definition.uses
             for name, actual in self.prelude_names.items():
                 text = re.sub(rf"\b{name}\b", actual, text)
             sections[definition.section].append(text)
         for section, pieces in self.pieces.items():
+            names = names.union(*map(names_in, pieces))
             # Layers and losses that the emitted code builds on stand above it, what builds on it
             # below.
             sections[section] = (
@@ -90,9 +93,8 @@ class SourceFile:
                 first, *others = sections[name]
                 parts += [title + "-" * (98 - len(title)) + "\n" + first, *others]
         body = "\n\n\n".join(parts)
-        return format_source(
-            "\n\n".join([header, import_lines(self.prelude, body, self.imports), body])
-        )
+        imports = import_lines(self.prelude, names, self.imports)
+        return format_source("\n\n".join([header, imports, body]))
 
     def _definitions(self) -> list[Definition]:
         """What the file copies from the prelude."""
@@ -108,12 +110,17 @@ class SourceFile:
         written = iter(callers)
         self.pieces = {name: [next(written) for _ in each] for name, each in self.pieces.items()}
         rest = [replace(each, text=text) for each, text in zip(rest, written, strict=True)]
-        used = _reached({name: names_in(text) for name, text in texts.items()}, callers)
-        kept = [replace(each, text=texts[each.name]) for each in own if each.name in used]
+        uses = {name: names_in(text) for name, text in texts.items()}
+        used = _reached(uses, callers)
+        kept = [
+            replace(each, text=texts[each.name], names={"": [*uses[each.name]]})
+            for each in own
+            if each.name in used
+        ]
         return sorted([*kept, *rest], key=lambda each: each.order)
 
 
-def _reached(uses: Mapping[str, set[str]], callers: Iterable[str]) -> set[str]:
+def _reached(uses: Mapping[str, frozenset[str]], callers: Iterable[str]) -> set[str]:
     """The functions, by name with the names that they use, that the callers need."""
     found: set[str] = set()
     waiting = set().union(*map(names_in, callers)) & uses.keys()

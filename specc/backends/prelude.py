@@ -17,7 +17,7 @@ import re
 import symtable
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from specc.resources import cache_file
@@ -40,6 +40,11 @@ class Definition:
     section: str
     order: int
     names: dict[str, list[str]]
+
+    @property
+    def uses(self) -> set[str]:
+        """All names that it reads."""
+        return {name for names in self.names.values() for name in names}
 
 
 @dataclass(frozen=True)
@@ -232,7 +237,8 @@ def without_annotations(text: str) -> str:
     return _cut(text.split("\n"), 0, ast.parse(text)) if _ANNOTATED.search(text) else text
 
 
-def names_in(text: str) -> set[str]:
+@lru_cache(256)
+def names_in(text: str) -> frozenset[str]:
     """Every identifier that a piece of source reads."""
     found: set[str] = set()
     waiting = [symtable.symtable(text, "emitted", "exec")]
@@ -240,13 +246,13 @@ def names_in(text: str) -> set[str]:
         scope = waiting.pop()
         found |= {each.get_name() for each in scope.get_symbols() if each.is_referenced()}
         waiting += scope.get_children()
-    return found
+    return frozenset(found)
 
 
-def import_lines(prelude: Prelude, text: str, extra: dict[str, str]) -> str:
-    """The import statements that ``text`` needs, in groups: standard library, then packages."""
+def import_lines(prelude: Prelude, names: Iterable[str], extra: dict[str, str]) -> str:
+    """The import statements that ``names`` need, in groups: standard library, then packages."""
     table = {**prelude.imports, **extra}
-    needed = {table[name] for name in names_in(text) if name in table}
+    needed = {table[name] for name in names if name in table}
     merged: dict[str, list[str]] = {}
     plain: list[str] = []
     for line in needed:
