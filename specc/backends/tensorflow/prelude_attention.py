@@ -35,13 +35,15 @@ class MultiHeadAttention(keras.Layer):
             made = self.add_weight(shape[kept:], name=f"{name}_bias") if bias else None
             setattr(self, f"{name}_bias", made)
 
-    def project(self, name: str, equation: str, x: tf.Tensor) -> tf.Tensor:
-        """x through a kernel, its bias added: (heads, size) along the axes of the heads."""
+    def project(self, name: str, x: tf.Tensor, axes: int = 1) -> tf.Tensor:
+        """x through a kernel over its last axes, the bias added."""
         kernel, bias = getattr(self, f"{name}_kernel"), getattr(self, f"{name}_bias")
-        y = tf.einsum(equation, x, kernel)
-        if bias is None:
-            return y
-        return y + (bias if len(bias.shape) == 1 else tf.expand_dims(bias, 1))
+        y = tf.tensordot(x, kernel, axes)
+        return y if bias is None else y + bias
+
+    def split(self, name: str, x: tf.Tensor) -> tf.Tensor:
+        """The projection of x (N, T, D) by head: (N, heads, T, size)."""
+        return tf.transpose(self.project(name, x), [0, 2, 1, 3])
 
     def call(
         self,
@@ -53,19 +55,19 @@ class MultiHeadAttention(keras.Layer):
         """Attention of query (N, T, D) to value and key (N, S, ...), where it is allowed."""
         value = query if value is None else value
         key = value if key is None else key
-        split = "ntd,dhk->nhtk"
-        queries, keys = self.project("query", split, query), self.project("key", split, key)
+        queries, keys = self.split("query", query), self.split("key", key)
         scores = tf.matmul(queries * self.scale, keys, transpose_b=True)
+        past = tf.linalg.band_part(tf.ones_like(scores[0, 0], tf.bool), -1, 0)
         if allowed is not None:
             allowed = tf.expand_dims(allowed, 1)
             allowed = tf.expand_dims(allowed, 1) if len(allowed.shape) == 3 else allowed
-        if self.causal:
-            past = tf.linalg.band_part(tf.ones_like(scores[0, 0], tf.bool), -1, 0)
-            allowed = past if allowed is None else allowed & past
-        if allowed is None:
-            weights = tf.nn.softmax(scores)
-        else:
+            allowed = allowed & past if self.causal else allowed
             weights = tf.nn.softmax(tf.where(allowed, scores, scores.dtype.min))
             weights *= tf.cast(allowed, scores.dtype)
-        means = tf.matmul(weights, self.project("value", split, value))
-        return self.project("output", "nhtk,hkd->ntd", means)
+        elif self.causal:  # no query is without a key
+            hidden = tf.constant(float("-inf"), scores.dtype)
+            weights = tf.nn.softmax(scores + tf.where(past, tf.zeros_like(hidden), hidden))
+        else:
+            weights = tf.nn.softmax(scores)
+        means = tf.matmul(weights, self.split("value", value))
+        return self.project("output", tf.transpose(means, [0, 2, 1, 3]), 2)
