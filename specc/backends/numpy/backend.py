@@ -13,8 +13,9 @@ from specc.backends.files import SHARED_PRELUDE, SourceFile, constants, header, 
 from specc.backends.numpy.program import RESERVED, NumpyProgram
 from specc.backends.prelude import read_prelude
 from specc.backends.training_functions import Dialect, TrainingWriter
-from specc.backends.writer import class_name, literal
+from specc.backends.writer import class_name, format_source, literal
 from specc.ir.graph import Program
+from specc.ir.levels import DEFAULT_LEVEL
 from specc.ops.registry import OPS
 from specc.passes.inline_calls import inline_calls
 from specc.passes.layout import assign_layout
@@ -74,6 +75,15 @@ class NumpyBackend(Backend):
         file.add("model", functions.forward_backward() if trains else functions.forward())
         writer.write(file, only)
         return file.text(header(program, self.name, self.title), constants(program, self.name))
+
+
+def function_after(program: Program, until: str) -> str:
+    """The forward and backward function after the pass of ``numpy.passes`` named ``until``."""
+    program = replace(program, optimize=DEFAULT_LEVEL)
+    program = assign_layout(inline_calls(program), "channels_last", OPS)
+    functions = NumpyProgram(program, NumpyBackend().lower, NAMES, until)
+    trains = program.training is not None
+    return format_source(functions.forward_backward() if trains else functions.forward())
 
 
 def model_class(name: str, frozen: list[str]) -> str:

@@ -65,9 +65,13 @@ class NumpyProgram:
     """The functions of a flat program whose images are channels last."""
 
     def __init__(
-        self, program: Program, lower: Callable[[Node], Form], kernels: frozenset[str]
+        self,
+        program: Program,
+        lower: Callable[[Node], Form],
+        kernels: frozenset[str],
+        until: str = "",
     ) -> None:
-        self.program, self.lower = program, lower
+        self.program, self.lower, self.until = program, lower, until
         self.reserved = RESERVED | kernels
         self.graph = program.graph
         self.parameters = {
@@ -238,7 +242,9 @@ class NumpyProgram:
         )
 
     def _improved(self, body: Statements, backward: list[Node]) -> list[str]:
-        """The body after the passes that make it fast, at the levels that ask for them."""
+        """The body after the passes that make it fast, at the levels that ask for them, or after
+        the one named ``until``.
+        """
         if not self.program.optimize:
             return body.lines
         values = [v for node in (*self.graph.nodes, *backward) for v in node.outputs]
@@ -247,6 +253,8 @@ class NumpyProgram:
         statements = read_statements(body.lines, large)
         for each in PASSES:
             statements = each(statements)
+            if each.__name__ == self.until:
+                break
         return [statement.text for statement in statements]
 
     def _backward(self, body: Statements, backward: list[Node], roots: Mapping[str, Value]) -> None:

@@ -26,9 +26,12 @@ class Statement:
 
     @cached_property
     def reads(self) -> frozenset[str]:
-        """The names that the line reads; all words of a line that is no assignment."""
+        """The names that the line reads. Of a line that is no assignment they are all words, those
+        in strings as record() finds them: stage_0_conv for "stage.0.conv".
+        """
         if self.value is None:
-            return frozenset(re.findall(r"[A-Za-z_]\w*", self.text.partition("#")[0]))
+            words = re.findall(r"[^\s\"'(){},]+", self.text.partition("#")[0])
+            return frozenset(re.sub(r"\W", "_", word) for word in words)
         return frozenset(n.id for n in ast.walk(self.value) if isinstance(n, ast.Name))
 
     @property
