@@ -42,7 +42,8 @@ def test_a_bias_before_batch_norm_and_the_mean_that_follows_it(found):
         "  - {name: d, dense: {units: 5}}\n",
         "  - {name: d, dense: {units: 5, activation: relu}}\n  - batch_norm\n",
         "  - {name: d, dense: {units: 5, use_bias: false}}\n  - batch_norm\n",
-        "  - {name: d, dense: {units: 5, bias_regularizer: l2, bias_initializer: ones}}\n  - batch_norm\n",
+        "  - {name: d, dense: {units: 5, bias_regularizer: l2, bias_initializer: ones}}\n"
+        "  - batch_norm\n",
         "  - {name: d, dense: {units: 5}}\n  - layer_norm\n",
         "  - {name: d, dense: {units: 5}}\n  - {batch_norm: {trainable: false}}\n",
         "  - {name: d, dense: {units: 5}}\n  - {name: n, batch_norm: {}}\n"
