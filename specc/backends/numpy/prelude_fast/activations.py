@@ -5,8 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from specc.backends.numpy.prelude.activations import erf_block
-
-from .memory import empty
+from specc.backends.numpy.prelude_fast.memory import empty
 
 
 def relu(x: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .memory import empty
+from specc.backends.numpy.prelude_fast.memory import empty
 
 
 def attention_weights(

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .memory import empty
+from specc.backends.numpy.prelude_fast.memory import empty
 
 
 def image_parts(count: int, size: int) -> Iterator[slice]:

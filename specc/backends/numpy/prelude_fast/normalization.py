@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .memory import empty
+from specc.backends.numpy.prelude_fast.memory import empty
 
 
 def row_parts(x: np.ndarray) -> Iterator[slice]:
