@@ -43,6 +43,16 @@ def is_constant(node: ast.expr | None) -> bool:
     return isinstance(node, ast.Constant)
 
 
+def leave_out(call: ast.Call, options: Mapping[str, Option]) -> bool:
+    """Takes the arguments that are options out of a call; whether there were any."""
+    places = {option.place for option in options.values()}
+    given = [each for place, each in enumerate(call.args) if place not in places]
+    keywords = [each for each in call.keywords if each.arg not in options]
+    fewer = len(given) + len(keywords) < len(call.args) + len(call.keywords)
+    call.args, call.keywords = given, keywords
+    return fewer
+
+
 class Folder(ast.NodeTransformer):
     """Puts constants in the place of known names, leaves out arguments that are options, and
     computes what has become constant by that. Other constant expressions stay as they are written.
@@ -113,19 +123,12 @@ class Folder(ast.NodeTransformer):
 
     def visit_Call(self, node: ast.Call) -> ast.expr:  # noqa: N802
         if isinstance(node.func, ast.Name) and node.func.id in self.options:
-            self._leave_out(node, self.options[node.func.id])
+            self.changed = leave_out(node, self.options[node.func.id]) or self.changed
         self.generic_visit(node)
         first = node.args[0] if node.args else None
         if first is not None and self.is_folded(first) and ast.unparse(node.func) == "np.any":
             return self._constant(_any(ast.literal_eval(first)))
         return node
-
-    def _leave_out(self, call: ast.Call, options: Mapping[str, Option]) -> None:
-        places = {option.place for option in options.values()}
-        given = [each for place, each in enumerate(call.args) if place not in places]
-        keywords = [each for each in call.keywords if each.arg not in options]
-        if len(given) + len(keywords) < len(call.args) + len(call.keywords):
-            call.args, call.keywords, self.changed = given, keywords, True
 
     def visit_Subscript(self, node: ast.Subscript) -> ast.expr:  # noqa: N802
         self.generic_visit(node)

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from specc.backends.fold import Folder, Option, Options, is_constant
+from specc.backends.fold import Folder, Option, Options, is_constant, leave_out
 
 _COMMENT = re.compile(r"^(?P<indent>\s*)_(?P<kind>line|end)_comment\((?P<text>.*)\)$")
 _TUPLE = re.compile(r"^(return|[^=]* =) \((.*[^,])\)$")
@@ -33,26 +33,56 @@ def specialize(
     ``functions`` maps names to the text of one definition each; ``callers`` are other pieces of
     source that call them.
     """
-    texts, others = dict(functions), list(callers)
+    texts = dict(functions)
+    mentioned = re.compile(rf"\b(?:{'|'.join(functions)})\b")
+    others = [_Caller(text) for text in callers if mentioned.search(text)]
     while options := _unused(texts, others):
         texts = {name: _rewrite(text, options) for name, text in texts.items()}
-        others = [_rewrite(text, options) for text in others]
-    return texts, others
+        for each in others:
+            each.leave_out(options)
+    written = {each.text: each.written() for each in others}
+    return texts, [written.get(text, text) for text in callers]
 
 
-def _unused(functions: Mapping[str, str], callers: Sequence[str]) -> Options:
+class _Caller:
+    """A source that calls functions: its calls lose arguments, all else stays as it is written."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.uses = _uses(ast.parse(text))
+        self._edited: list[ast.Call] = []
+
+    def leave_out(self, options: Options) -> None:
+        for name, call in self.uses:
+            if call is not None and name in options and leave_out(call, options[name]):
+                self._edited.append(call)
+
+    def written(self) -> str:
+        starts = [0]
+        for line in self.text.encode().splitlines(keepends=True):
+            starts.append(starts[-1] + len(line))
+        data, parts, done = self.text.encode(), list[bytes](), 0
+        for call in sorted(self._edited, key=lambda each: (each.lineno, each.col_offset)):
+            start = starts[call.lineno - 1] + call.col_offset
+            if start >= done:  # not within another call
+                parts += [data[done:start], ast.unparse(call).encode()]
+                done = starts[(call.end_lineno or 1) - 1] + (call.end_col_offset or 0)
+        return b"".join([*parts, data[done:]]).decode()
+
+
+def _unused(functions: Mapping[str, str], callers: Sequence[_Caller]) -> Options:
     """{function: {parameter: its one value}} for parameters that every call leaves alone."""
+    trees = {name: _parsed(text) for name, text in functions.items()}
     calls: dict[str, list[ast.Call]] = {}
     mentions: Counter[str] = Counter()
-    mentioned = re.compile(rf"\b(?:{'|'.join(functions)})\b")
-    for text in filter(mentioned.search, [*functions.values(), *callers]):
-        for name, node in _uses(text):
+    for uses in [*map(_uses, trees.values()), *(each.uses for each in callers)]:
+        for name, node in uses:
             mentions[name] += 1
             if node is not None:
                 calls.setdefault(name, []).append(node)
     found = {}
-    for name, text in functions.items():
-        definition, known = _parsed(text).body[0], calls.get(name, [])
+    for name, tree in trees.items():
+        definition, known = tree.body[0], calls.get(name, [])
         if isinstance(definition, ast.FunctionDef) and known and len(known) == mentions[name]:
             found[name] = dict(_options(definition, known))
     return {name: options for name, options in found.items() if options}
@@ -65,11 +95,11 @@ def _parsed(text: str) -> ast.Module:
 
 
 @lru_cache(1024)
-def _uses(text: str) -> list[tuple[str, ast.Call | None]]:
+def _uses(tree: ast.Module) -> list[tuple[str, ast.Call | None]]:
     """Every name that a source mentions, with the call where it is called."""
     found: list[tuple[str, ast.Call | None]] = []
     called: set[int] = set()
-    for node in _nodes(_parsed(text)):
+    for node in _nodes(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             found.append((node.func.id, node))
             called.add(id(node.func))
@@ -134,39 +164,12 @@ def _rewrite(source: str, options: Options) -> str:
     if not any(f"{name}(" in source for name in options):
         return source
     if not any(f"def {name}(" in source for name in options):
-        return _edit_calls(source, ast.parse(source), options)
+        caller = _Caller(source)
+        caller.leave_out(options)
+        return caller.written()
     tree = ast.parse(_with_markers(source))
     written = _Rewriter({}, options, _stores(tree)).visit(tree)
     return _without_markers(ast.unparse(written))
-
-
-def _edit_calls(source: str, tree: ast.Module, options: Options) -> str:
-    """A source that only calls functions with options: all else stays as it is written."""
-    starts = [0]
-    for line in source.encode().splitlines(keepends=True):
-        starts.append(starts[-1] + len(line))
-    edits: list[tuple[int, int, str]] = []
-    for call in _outermost(tree, options):
-        start = starts[call.lineno - 1] + call.col_offset
-        end = starts[(call.end_lineno or 1) - 1] + (call.end_col_offset or 0)
-        edits.append((start, end, ast.unparse(Folder({}, options).visit(call))))
-    data, parts, done = source.encode(), list[bytes](), 0
-    for start, end, text in sorted(edits):
-        parts += [data[done:start], text.encode()]
-        done = end
-    return b"".join([*parts, data[done:]]).decode()
-
-
-def _outermost(tree: ast.AST, options: Options) -> Iterator[ast.Call]:
-    """The calls of functions with options that stand within no other one."""
-    waiting = [tree]
-    while waiting:
-        node = waiting.pop()
-        called = node.func if isinstance(node, ast.Call) else None
-        if isinstance(node, ast.Call) and isinstance(called, ast.Name) and called.id in options:
-            yield node
-        else:
-            waiting += ast.iter_child_nodes(node)
 
 
 class _Rewriter(Folder):
