@@ -8,6 +8,7 @@ one class: what differs becomes an argument of its constructor.
 from __future__ import annotations
 
 from abc import ABC
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -160,7 +161,10 @@ class ModuleEmitter(ABC):
         inlined: dict[int, str] = {}
         readers = _reader_counts(graph)
         made: set[str] = set()
+        calls = Counter(node.layer for node in graph.nodes)
         for node in graph.nodes:
+            if calls[node.layer] > 1:  # one module for inputs of several sizes
+                node = replace(node, attributes={**node.attributes, "shared": True})
             if node.bodies:
                 self._call(node, result, names, inlined)
             else:

@@ -207,11 +207,17 @@ class TrainingBuilder:
             self.reporter.error(problem.code, problem.message, place, problem.help, notes)
             return None
         assert not isinstance(kind, tuple)
+        mask = self.graphs.masks.of(prediction)
+        if mask is not None and mask.type.shape != kind.shape[: mask.type.rank]:
+            message = f"{op.kind} has values {kind}, which the mask {mask.type} of its prediction"
+            notes = (Note(f"'{prediction.name}' is {prediction.type}", prediction.span),)
+            help_ = "give the axis of the classes, or end the mask, e.g. by a reshape"
+            self.reporter.error("E0603", f"{message} does not fit", place, help_, notes)
+            return None
         self._check_scale(op, attributes, prediction, place)
         values = Value(f"{prediction.name}.loss", kind, place, internal=True)
         path = f"loss.{prediction.name}.{target.name}"
         node = Node(op.kind, path, (prediction, target), (values,), attributes, (), path, place)
-        mask = self.graphs.masks.of(prediction)
         return Loss(node, prediction, target, weight, mask, prediction.name)
 
     def _check_scale(

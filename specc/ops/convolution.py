@@ -128,7 +128,7 @@ class Convolution(Op):
     def torch(self, node: Node) -> Form:
         kernel = node.parameters[0]
         pads = node_pads(node, self._reach(node))
-        aligned = symmetric(pads)
+        aligned = symmetric(pads) and not _pads_differ(node)
         axes = (*range(2, 2 + self.rank), 1, 0)
         module = Module(
             f"nn.Conv{self.rank}d",
@@ -336,7 +336,7 @@ class DepthwiseConv2d(Convolution):
     def torch(self, node: Node) -> Form:
         height, width, channels, multiplier = node.parameters[0].shape
         pads = node_pads(node, self._reach(node))
-        aligned = symmetric(pads)
+        aligned = symmetric(pads) and not _pads_differ(node)
         module = Module(
             "DepthwiseConv2d",
             (channels, multiplier, (height, width)),
@@ -371,6 +371,12 @@ class DepthwiseConv2d(Convolution):
         if not named and any(map(any, pads)):
             source = f"tf.pad({{input}}, {full_pads(pads, 'channels_last')})"
         return Form(f"{{self}}({source})", module=module)
+
+
+def _pads_differ(node: Node) -> bool:
+    """Whether calls of one layer may need different padding: it goes before the layer then."""
+    strided = any(stride > 1 for stride in node["strides"])
+    return bool(node.attributes.get("shared")) and node["padding"] == "same" and strided
 
 
 OPS = (Conv1d, Conv2d, DepthwiseConv2d)

@@ -182,4 +182,6 @@ def _free(node: Node, name: str) -> bool:
 def _is_pulled(parameter: Parameter) -> bool:
     """Whether a penalty moves it. At 0 it has no gradient, and rounding decides which way one of
     magnitudes goes."""
-    return bool(parameter.l1 or parameter.l2) and parameter.initializer.kind != "zeros"
+    start = parameter.initializer
+    zero = start.kind == "zeros" or (start.kind == "constant" and not start.attributes["value"])
+    return bool(parameter.l1 or parameter.l2) and not zero
