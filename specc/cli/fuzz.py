@@ -119,6 +119,11 @@ def _print(campaign: Campaign) -> None:
         out.print(table)
     if campaign.not_finite:
         out.print(f"{campaign.not_finite} cases left the finite numbers, alike on every backend")
+    if campaign.unsettled:
+        out.print(
+            f"in {len(campaign.unsettled)} cases rounding decides one tensor or more: a backend "
+            "moves as far from itself if its inputs change in their last bit"
+        )
     for found in campaign.failures:
         _print_failure(found)
 

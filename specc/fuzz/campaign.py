@@ -31,6 +31,7 @@ class Campaign:
     seed: int
     cases: int = 0
     not_finite: int = 0
+    unsettled: dict[int, tuple[str, ...]] = field(default_factory=dict)
     seconds: float = 0.0
     shares: dict[str, float] = field(default_factory=dict)
     worst: dict[str, int] = field(default_factory=dict)
@@ -40,6 +41,8 @@ class Campaign:
         """Counts a case."""
         self.cases += 1
         self.not_finite += not outcome.finite
+        if outcome.unsettled:
+            self.unsettled[outcome.case.index] = outcome.unsettled
         for check_, share in outcome.shares.items():
             if share >= self.shares.get(check_, 0.0):
                 self.shares[check_], self.worst[check_] = share, outcome.case.index
@@ -52,6 +55,7 @@ class Campaign:
             "cases": self.cases,
             "failed": len(self.failures),
             "not_finite": self.not_finite,
+            "unsettled": {str(index): list(names) for index, names in self.unsettled.items()},
             "seconds": round(self.seconds, 1),
             "share_of_bound": {
                 name: {"largest": share, "case": self.worst[name]}

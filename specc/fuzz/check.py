@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,10 @@ from specc.fuzz.spec import tree_of
 from specc.ir.graph import Program
 from specc.ir.levels import DEFAULT_LEVEL, LEVELS
 from specc.ir.text import program_text
+
+SHAKES, MARGIN = 3, 10.0
+"""A difference that fails is compared with that of so many changes in the last bit: it counts if it
+is more than so many times the largest of them."""
 
 
 @dataclass(frozen=True)
@@ -64,14 +69,15 @@ class Outcome:
     """What came of a case: its failure, if any, and how near to its bounds each check came.
 
     ``finite`` says whether all losses and gradients were numbers, without which a comparison says
-    little.
+    little. ``unsettled`` lists tensors that differ, but no more than a backend differs from itself
+    when its inputs change in their last bit.
     """
 
     case: Case
     failure: Failure | None = None
     shares: dict[str, float] = field(default_factory=dict)
     finite: bool = True
-    seconds: dict[str, float] = field(default_factory=dict)
+    unsettled: tuple[str, ...] = ()
 
 
 def check(case: Case, crew: Crew, folder: Path, backends: Sequence[str]) -> Outcome:
@@ -88,22 +94,69 @@ def check(case: Case, crew: Crew, folder: Path, backends: Sequence[str]) -> Outc
     rows = batches(case.rows, case.short)
     key = f"{case.seed}/{case.index}"
     data = data_of(program, key, case.rows + case.short, case.weighted)
-    found = crew.examine(files, {"traced": case.traced, "data": data, "steps": rows})
+    request = {"traced": case.traced, "data": data, "steps": rows}
+    found = crew.examine(files, request)
     outcome.failure = next(_crashes(found), None)
     if outcome.failure is None:
         results = {v: each for v, each in found.items() if not isinstance(each, Crash)}
         outcome.finite = all(_finite(each) for each in results.values())
-        _judge(outcome, judge(program, results, data["inputs"]))
+        shakes = Shakes(program, crew, files, request, results)
+        _judge(outcome, judge(program, results, data["inputs"]), shakes)
     return outcome
 
 
-def _judge(outcome: Outcome, findings: Iterator[Finding]) -> None:
+class Shakes:
+    """How far each variant moves from itself when inputs and parameters change in their last bit.
+
+    No two programs that round can be asked to be nearer than that. It is computed when it is
+    first asked for, by running the files again.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        crew: Crew,
+        files: Mapping[Variant, Path],
+        request: Mapping[str, Any],
+        results: Mapping[Variant, Any],
+    ) -> None:
+        self._program, self._results, self._request = program, results, request
+        self._crew, self._files = crew, files
+
+    @cached_property
+    def _moved(self) -> dict[tuple[str, str], float]:
+        found: dict[tuple[str, str], float] = {}
+        for shake in range(1, SHAKES + 1):
+            found_shaken = self._crew.examine(self._files, {**self._request, "shake": shake})
+            for variant, shaken in found_shaken.items():
+                if isinstance(shaken, Crash):
+                    continue
+                pair = {variant: self._results[variant], Variant("shaken", shake): shaken}
+                for each in judge(self._program, pair, self._request["data"]["inputs"]):
+                    key = each.check, each.tensor
+                    if len(each.variants) == 2:
+                        found[key] = max(found.get(key, 0.0), each.difference)
+        return found
+
+    def settle(self, finding: Finding) -> bool:
+        """Whether a difference is more than such a change makes: then it is one."""
+        if finding.exact:
+            return True
+        moved = self._moved.get((finding.check, finding.tensor), 0.0)
+        return not finding.difference <= MARGIN * moved
+
+
+def _judge(outcome: Outcome, findings: Iterator[Finding], shakes: Shakes) -> None:
     for finding in findings:
         kind = finding.check.partition(" ")[0]
-        if not finding.share <= 1:
+        if finding.share <= 1:
+            outcome.shares[kind] = max(outcome.shares.get(kind, 0.0), finding.share)
+        elif shakes.settle(finding):
             outcome.failure = _difference(finding)
             return
-        outcome.shares[kind] = max(outcome.shares.get(kind, 0.0), finding.share)
+        else:
+            name = f"{finding.check}: {finding.tensor}"
+            outcome.unsettled = tuple(dict.fromkeys((*outcome.unsettled, name)))
 
 
 def _difference(finding: Finding) -> Failure:

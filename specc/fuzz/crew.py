@@ -15,7 +15,7 @@ from specc.runner.process import Worker, WorkerError
 
 TIME_LIMIT = 120.0
 """Seconds after which a file is said to hang; a process that imports its framework needs ten."""
-LIFE = 400
+LIFE = 200
 """After so many files a process makes place for a new one: frameworks keep a little of each."""
 _NO_FRAMEWORK = "E1001"
 _SCRIPT = Path(__file__).with_name("worker.py")

@@ -44,6 +44,20 @@ class Untraced:
         return self._function
 
 
+def shaken(arrays: dict[str, Any], shake: int) -> dict[str, Any]:
+    """The arrays with a unit in the last place more or less here and there; as they are for 0."""
+    if not shake:
+        return arrays
+    random = np.random.default_rng(shake)
+    unit = np.finfo(np.float64).eps
+    return {
+        name: array * (1 + unit * random.integers(-1, 2, array.shape))
+        if array.dtype.kind == "f"
+        else array
+        for name, array in arrays.items()
+    }
+
+
 class Session(RUNNER.Session):  # type: ignore[misc,name-defined]
     """The ordinary commands, and ``examine``."""
 
@@ -51,12 +65,13 @@ class Session(RUNNER.Session):  # type: ignore[misc,name-defined]
     _tf_function: Any = None
 
     def examine(
-        self, path: str, traced: bool, data: dict[str, Any], steps: list[Any]
+        self, path: str, traced: bool, data: dict[str, Any], steps: list[Any], shake: int = 0
     ) -> dict[str, Any]:
         """All that is compared of the file at ``path``.
 
         ``steps`` are the rows of each optimizer step; the first of them are also those of
-        everything else. ``traced`` says whether TensorFlow builds graphs.
+        everything else. ``traced`` says whether TensorFlow builds graphs. With ``shake``, inputs
+        and parameters are changed in their last bit first, in the way of that number.
         """
         if not self._warm:
             self.open(path)  # which imports the framework
@@ -64,12 +79,15 @@ class Session(RUNNER.Session):  # type: ignore[misc,name-defined]
         self._trace_functions(traced)
         self.open(path)
         rows = steps[0]
+        data = {**data, "inputs": shaken(data["inputs"], shake)}
         first = {
             kind: {name: array[rows] for name, array in data[kind].items()}
             for kind in ("inputs", "targets")
         }
         self.data({"train": data, "first": first})
-        found: dict[str, Any] = {"initial": self.build("float64")}
+        found: dict[str, Any] = {"initial": shaken(self.build("float64"), shake)}
+        if shake:
+            self.module.set_parameters(self.model, found["initial"])
         found["inference"] = self.trace(rows, False, 1)
         found["prediction"] = self.predict(first["inputs"])
         found["parts"] = self.predict(first["inputs"], 2)

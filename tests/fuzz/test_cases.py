@@ -15,6 +15,8 @@ from specc.fuzz.crew import Crew
 FOLDER = Path(__file__).parent / "cases"
 FAILED_ONCE = sorted(FOLDER.glob("*.yaml"))
 BACKENDS = ("numpy", "torch", "tensorflow")
+# Where rounding decides, which is all there is to them.
+UNSETTLED = {"equal_probabilities": ("score: accuracy",)}
 # TensorFlow takes most of the time: a part of the cases does without.
 CAMPAIGNS = {1: (160, BACKENDS[:2]), 2: (60, BACKENDS)}
 
@@ -36,6 +38,7 @@ def test_what_failed_once(path: Path, crew: Crew, tmp_path: Path) -> None:
     outcome = check(Case.load(path), crew, tmp_path, BACKENDS)
     assert outcome.failure is None, outcome.failure
     assert outcome.finite
+    assert outcome.unsettled == UNSETTLED.get(path.stem, ())
 
 
 @pytest.mark.parametrize("seed", CAMPAIGNS)
@@ -45,6 +48,7 @@ def test_campaign(seed: int, tmp_path: Path) -> None:
     assert campaign.cases == count
     assert _told(campaign) == ""
     assert campaign.not_finite <= count // 50
+    assert len(campaign.unsettled) <= count // 20
 
 
 def _told(campaign: Campaign) -> str:

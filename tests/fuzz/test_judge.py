@@ -161,16 +161,14 @@ def test_a_loss_that_moves_parameters_differs(ran: Any) -> None:
     assert [each.check for each in found] == ["untouched"]
 
 
-def test_an_accuracy_is_judged_unless_rounding_decides_it(ran: Any) -> None:
+def test_an_accuracy_is_judged(ran: Any) -> None:
     def wrong(results: Results) -> None:
         results["scores"] = {**results["scores"], "accuracy": 2.0}
 
-    def undecided(results: Results) -> None:
-        wrong(results)
-        row = results["prediction"]["y"].copy()
-        row[0] = [0.25, 0.25 + 1e-16, 0.5]
-        for part in ("prediction", "parts", "inference"):
-            results[part] = {**results[part], "y": row}
-
     assert [each.tensor for each in failures(ran, wrong)] == ["accuracy"]
-    assert "score" not in [each.check for each in failures(ran, undecided)]
+
+
+def test_exact_results_are_never_excused(ran: Any) -> None:
+    for part in ("initial", "untouched", "resumed"):
+        assert failures(ran, scaled(part, "a.kernel", 1 + 1e-15))[0].exact
+    assert not failures(ran, scaled("gradients", "y.kernel", 2.0))[0].exact
