@@ -9,6 +9,7 @@ import hashlib
 import math
 import re
 import sys
+import threading
 
 import numpy as np
 
@@ -78,7 +79,7 @@ def added(a, b, out=None):
     return y
 
 
-MEMORY = {}
+MEMORY = threading.local()  # each thread has its own: two never take the same block
 
 
 def embedding_gradient(ids, dy, rows):
@@ -98,6 +99,16 @@ def embedding_gradient(ids, dy, rows):
     return table_gradient
 
 
+def references(blocks):
+    """How many references to its first block a list of blocks makes, and the loop that looks."""
+    for block in blocks:
+        return sys.getrefcount(block)
+    return 0
+
+
+UNUSED = references([np.empty(0)])  # it depends on the version of Python
+
+
 def empty(shape, dtype):
     """An array of any content, as np.empty, in memory that nothing refers to any more if there is.
 
@@ -105,9 +116,12 @@ def empty(shape, dtype):
     most computations in it.
     """
     size = math.prod(shape) * np.dtype(dtype).itemsize
-    blocks = MEMORY.setdefault(size, [])
+    held = vars(MEMORY)
+    if size not in held and len(held) >= 512:  # sizes of other batches
+        held.clear()
+    blocks = held.setdefault(size, [])
     for block in blocks:
-        if sys.getrefcount(block) == 3:  # by the list, by the loop and as an argument
+        if sys.getrefcount(block) == UNUSED:
             return np.ndarray(shape, dtype, block)
     blocks.append(np.empty(size, np.uint8))
     return np.ndarray(shape, dtype, blocks[-1])
