@@ -190,20 +190,22 @@ def _steps(
 
 
 def distance(a: Any, b: Any) -> float:
-    """``|a - b|``; infinite for other shapes, or where only one of them is not a number."""
+    """``|a - b|``; infinite for other shapes, or where only one of them left the numbers."""
     if a.shape != b.shape:
         return math.inf
-    if np.array_equal(a, b, equal_nan=a.dtype.kind == "f"):
-        return 0.0
+    same = (a == b) | (np.isnan(a) & np.isnan(b)) if a.dtype.kind == "f" else a == b
     with np.errstate(invalid="ignore", over="ignore"):
-        apart = _norm(np.asarray(a, np.float64) - np.asarray(b, np.float64))
-    return apart if math.isfinite(apart) else math.inf
+        apart = np.where(same, 0.0, np.asarray(a, np.float64) - np.asarray(b, np.float64))
+        size = float(np.linalg.norm(apart.reshape(-1)))
+    return size if math.isfinite(size) else math.inf
 
 
 def _size(arrays: Arrays) -> float:
-    """The norm of all of them together, those aside that left the finite numbers."""
-    return math.hypot(*filter(math.isfinite, map(_norm, arrays.values())))
+    """The norm of all of them together."""
+    return math.hypot(*map(_norm, arrays.values()))
 
 
 def _norm(array: Any) -> float:
-    return float(np.linalg.norm(np.asarray(array, np.float64).reshape(-1)))
+    """The norm of the elements that are numbers."""
+    values = np.asarray(array, np.float64).reshape(-1)
+    return float(np.linalg.norm(values[np.isfinite(values)]))

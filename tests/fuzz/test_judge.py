@@ -14,7 +14,7 @@ from specc.fuzz.case import Case
 from specc.fuzz.check import _compile
 from specc.fuzz.crew import Crash, Crew, Variant
 from specc.fuzz.data import batches, data_of
-from specc.fuzz.judge import Finding, judge
+from specc.fuzz.judge import Finding, distance, judge
 from specc.fuzz.spec import accepted
 from specc.ir.graph import Program
 
@@ -138,6 +138,13 @@ def test_a_running_statistic_is_judged(ran: Any) -> None:
 def test_one_that_is_not_a_number_differs(ran: Any) -> None:
     assert failures(ran, scaled("training", "y", np.nan))
     assert failures(ran, scaled("gradients", "y.kernel", np.inf))
+
+
+def test_those_that_are_not_numbers_on_both_sides_are_the_same() -> None:
+    one, other = np.array([np.nan, np.inf, 1.0]), np.array([np.nan, np.inf, 1.5])
+    assert distance(one, other) == 0.5
+    assert distance(one, np.array([np.nan, -np.inf, 1.0])) == np.inf
+    assert distance(one, np.array([1.0, np.inf, 1.0])) == np.inf
 
 
 def test_a_missing_tensor_and_a_wrong_shape_differ(ran: Any) -> None:
