@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks.contender import CONTENDERS
 from benchmarks.problem import load, prepare
-from benchmarks.processes import WorkerError, Worker
+from benchmarks.processes import Worker, WorkerError
 from benchmarks.workloads import WORKLOADS
 
 REFERENCE = "specc-numpy"  # its first loss is everybody's

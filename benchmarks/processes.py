@@ -6,10 +6,8 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -43,19 +41,19 @@ class Worker:
 
     def __init__(self, folder: Path, name: str) -> None:
         self.name = name
-        self.files = ExitStack()
-        self.errors = self.files.enter_context(tempfile.TemporaryFile("w+"))
+        self.errors = folder / f"{name}.errors"
         command = [sys.executable, "-m", "benchmarks.worker", str(folder), name]
         start = time.perf_counter()
-        self.process = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env=environment(CONTENDERS[name].environment),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self.errors,
-            text=True,
-        )
+        with self.errors.open("w", encoding="utf-8") as errors:
+            self.process = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env=environment(CONTENDERS[name].environment),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+            )
         self.first_loss: float = self.answer()["loss"]
         self.cold_start = time.perf_counter() - start
         self.losses: list[float] = self.answer()["losses"]
@@ -66,9 +64,8 @@ class Worker:
         line = self.process.stdout.readline()
         if not line:
             self.process.wait()
-            self.errors.seek(0)
-            said = self.errors.read().strip().splitlines() or ["it said nothing"]
-            raise WorkerError(f"{self.name}: {said[-1]}")
+            said = self.errors.read_text(encoding="utf-8").strip().splitlines()
+            raise WorkerError(f"{self.name}: {said[-1] if said else 'it said nothing'}")
         found: dict[str, Any] = json.loads(line)
         return found
 
@@ -89,7 +86,6 @@ class Worker:
             self.process.kill()
             self.process.wait()
         self.process.stdout.close()
-        self.files.close()
 
     def __enter__(self) -> Self:
         return self
