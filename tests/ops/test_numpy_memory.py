@@ -1,4 +1,4 @@
-"""The memory that NumPy files use again: never while something refers to it, and not without end."""
+"""The memory that NumPy files use again: never in use twice, and not without end."""
 
 import threading
 
