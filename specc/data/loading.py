@@ -256,9 +256,14 @@ class _Loader:
         fitting = {name: arrays[name] for name in self.targets if _are_classes(arrays[name])}
         wanted = list(fitting) if stratify is True else [stratify]
         if len(wanted) != 1 or wanted[0] not in fitting:
+            odd = [
+                f", '{name}' has the value {value:g}"
+                for name in self.targets
+                for value in _fractions(arrays[name])[:1]
+            ]
             raise DataProblem(
                 f"a split is stratified by one target whose values are classes; "
-                f"those of this spec are: {', '.join(fitting) or 'none'}",
+                f"those of this spec are: {', '.join(fitting) or 'none'}{''.join(odd)}",
                 "write stratify: NAME" if len(fitting) > 1 else "leave out 'stratify'",
                 code="E0811",
             )
@@ -374,7 +379,12 @@ def _count(arrays: Arrays) -> int:
 
 def _are_classes(array: NDArray[Any]) -> bool:
     """Whether each row is one name or one whole number."""
-    single = array.size == len(array)
-    if array.dtype.kind == "f":
-        return single and bool((array == np.floor(array)).all())
-    return single
+    return array.size == len(array) and not _fractions(array).size
+
+
+def _fractions(array: NDArray[Any]) -> NDArray[Any]:
+    """The values that are no whole numbers, missing ones among them."""
+    if array.dtype.kind != "f":
+        return array[:0]
+    fractions: NDArray[Any] = array[array != np.floor(array)]
+    return fractions

@@ -139,6 +139,34 @@ def test_compare_fails_with_one_where_the_tolerance_is_too_small_for_rounding(sp
     assert "first difference: step 0" in shown
 
 
+def test_compare_in_lock_step_judges_gradients_by_float64(spec, capsys):
+    options = ("compare", spec, "-b", "numpy,torch", "--steps", "5", "--dtype", "float32")
+    options += ("--lock-step", "--tolerance")
+    found = json.loads(run(capsys, *options, "1e-5", "--json"))
+    assert 0 < found["max_relative_difference"] < 1e-5 and found["mode"] == "lock_step"
+    shown = run(capsys, *options, "1e-20", code=1)
+    assert "outside 1e-20" in shown and "median gradient error of float32" in shown
+    for name in ("dense.kernel", "dense.bias", "out.kernel", "out.bias"):
+        assert name in shown
+
+
+def test_backends_say_whether_their_files_can_run_here(capsys):
+    found = {each["name"]: each for each in json.loads(run(capsys, "backends", "--json"))}
+    assert {"numpy", "torch", "tensorflow"} <= found.keys()
+    assert [found[name]["missing"] for name in ("numpy", "torch")] == [{}, {}]
+    assert found["torch"]["installed"].keys() == {"torch"}
+    assert "NumPy" in run(capsys, "backends")
+
+
+def test_a_framework_that_is_missing_is_named(spec, capsys, monkeypatch):
+    import specc.cli.backends as listing
+
+    monkeypatch.setattr(listing, "find_spec", lambda module: None)
+    found = {each["name"]: each for each in json.loads(run(capsys, "backends", "--json"))}
+    assert "torch" in found["torch"]["missing"] and found["torch"]["installed"] == {}
+    assert "pip install" in run(capsys, "backends")
+
+
 def test_compare_needs_something_to_compare(spec, capsys):
     assert guarded(cli, ["compare", spec, "-b", "numpy"]) == 2
 

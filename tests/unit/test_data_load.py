@@ -338,6 +338,15 @@ def test_a_split_that_leaves_nothing_to_train_on(rows: Path) -> None:
     assert "10 rows to test and 0 to validate leave none of 10" in text
 
 
+@pytest.mark.parametrize(("value", "shown"), [(1.5, "1.5"), (np.nan, "nan")])
+def test_what_is_no_class_is_named(rows: Path, value: float, shown: str) -> None:
+    labels = np.arange(10.0)
+    labels[3] = value
+    np.savez(rows / "a.npz", x=np.zeros((10, 2)), y=labels)
+    text = mistake(section(split={"test": 2, "stratify": True}), rows, X, {"y": ((), "int")}, 0)
+    assert f"none, 'y' has the value {shown}" in text
+
+
 def test_a_split_that_cannot_be_stratified(rows: Path) -> None:
     np.savez(rows / "a.npz", x=np.zeros((4, 2)), y=np.zeros(4) + 0.5)
     text = mistake(section(split={"test": 2, "stratify": True}), rows, X, {"y": ((), "float")}, 0)
