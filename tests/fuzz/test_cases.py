@@ -18,7 +18,7 @@ BACKENDS = ("numpy", "torch", "tensorflow")
 # Where rounding decides, which is all there is to them.
 UNSETTLED = {"equal_probabilities": ("score: accuracy",)}
 # TensorFlow takes most of the time: a part of the cases does without.
-CAMPAIGNS = {1: (160, BACKENDS[:2]), 2: (60, BACKENDS)}
+CAMPAIGNS = {1: (160, BACKENDS[:2]), 2: (40, BACKENDS)}
 
 
 @pytest.fixture(autouse=True)
