@@ -194,6 +194,14 @@ def references(blocks):
 UNUSED = references([np.empty(0)])  # it depends on the version of Python
 
 
+def free_block(blocks):
+    """One of the blocks that nothing refers to any more, if there is one."""
+    for block in blocks:
+        if sys.getrefcount(block) == UNUSED:
+            return block
+    return None
+
+
 def empty(shape, dtype):
     """An array of any content, as np.empty, in memory that nothing refers to any more if there is.
 
@@ -202,14 +210,16 @@ def empty(shape, dtype):
     """
     size = math.prod(shape) * np.dtype(dtype).itemsize
     held = vars(MEMORY)
-    if size not in held and len(held) >= 512:  # sizes of other batches
-        held.clear()
-    blocks = held.setdefault(size, [])
-    for block in blocks:
-        if sys.getrefcount(block) == UNUSED:
-            return np.ndarray(shape, dtype, block)
-    blocks.append(np.empty(size, np.uint8))
-    return np.ndarray(shape, dtype, blocks[-1])
+    block = free_block(held.get(size, []))
+    if block is None:  # a larger one will do, if it is not much too large
+        larger = sorted(each for each in held if size < each <= 4 * size)
+        block = next((b for each in larger if (b := free_block(held[each])) is not None), None)
+    if block is None:
+        if len(held) >= 512:  # sizes of other batches
+            held.clear()
+        block = np.empty(size, np.uint8)
+        held.setdefault(size, []).append(block)
+    return np.ndarray(shape, dtype, block)
 
 
 # Model ------------------------------------------------------------------------------------------

@@ -92,6 +92,14 @@ def references(blocks):
 UNUSED = references([np.empty(0)])  # it depends on the version of Python
 
 
+def free_block(blocks):
+    """One of the blocks that nothing refers to any more, if there is one."""
+    for block in blocks:
+        if sys.getrefcount(block) == UNUSED:
+            return block
+    return None
+
+
 def empty(shape, dtype):
     """An array of any content, as np.empty, in memory that nothing refers to any more if there is.
 
@@ -100,14 +108,16 @@ def empty(shape, dtype):
     """
     size = math.prod(shape) * np.dtype(dtype).itemsize
     held = vars(MEMORY)
-    if size not in held and len(held) >= 512:  # sizes of other batches
-        held.clear()
-    blocks = held.setdefault(size, [])
-    for block in blocks:
-        if sys.getrefcount(block) == UNUSED:
-            return np.ndarray(shape, dtype, block)
-    blocks.append(np.empty(size, np.uint8))
-    return np.ndarray(shape, dtype, blocks[-1])
+    block = free_block(held.get(size, []))
+    if block is None:  # a larger one will do, if it is not much too large
+        larger = sorted(each for each in held if size < each <= 4 * size)
+        block = next((b for each in larger if (b := free_block(held[each])) is not None), None)
+    if block is None:
+        if len(held) >= 512:  # sizes of other batches
+            held.clear()
+        block = np.empty(size, np.uint8)
+        held.setdefault(size, []).append(block)
+    return np.ndarray(shape, dtype, block)
 
 
 def step_major(x):
@@ -132,16 +142,12 @@ def states_before(length, like):
     return states
 
 
-def lstm_gradient(d_outputs, d_h, saved, kernel, recurrent_kernel):
-    """Gradients of lstm: dx, dkernel, drecurrent_kernel, dbias, dh0, dc0.
+def lstm_slopes(parts, cell, squashed):
+    """How the gates' inputs act on c (the first three) and on h (the last), and how c acts on h.
 
-    A recurrent bias has the same gradient as the bias.
+    parts are the gates (T, 4, H, N), squashed is tanh of c.
     """
-    steps, gates, hidden, cell, squashed = saved
-    length, units, batch = squashed.shape
-    parts = gates.reshape(length, 4, units, batch)
-    # How the gates' inputs act on c (the first three) and on h (the last), and how c acts on h.
-    slopes, cell_slope = empty(parts.shape, gates.dtype), empty(squashed.shape, gates.dtype)
+    slopes, cell_slope = empty(parts.shape, parts.dtype), empty(squashed.shape, parts.dtype)
     np.subtract(1, parts, out=slopes)
     slopes *= parts
     slopes[:, 0] *= parts[:, 2]
@@ -153,30 +159,7 @@ def lstm_gradient(d_outputs, d_h, saved, kernel, recurrent_kernel):
     np.multiply(squashed, squashed, out=cell_slope)
     np.subtract(1, cell_slope, out=cell_slope)
     cell_slope *= parts[:, 3]
-    keep = parts[:, 1]
-    d_hidden, d_cell = (empty(cell.shape[1:], cell.dtype) for _ in range(2))
-    d_hidden[...] = 0 if d_h is None else d_h.T
-    d_cell[...] = 0
-    if d_outputs is not None:
-        d_outputs = step_major(d_outputs)
-    added = empty(d_cell.shape, d_cell.dtype)
-    for t in reversed(range(length)):
-        if d_outputs is not None:
-            d_hidden += d_outputs[t]
-        np.multiply(d_hidden, cell_slope[t], out=added)
-        d_cell += added
-        slopes[t, :3] *= d_cell  # from here on these are the gradients of the gates' inputs
-        slopes[t, 3] *= d_hidden
-        d_cell *= keep[t]
-        np.matmul(recurrent_kernel, slopes[t].reshape(4 * units, batch), out=d_hidden)
-    d_gates = slopes.reshape(length, 4 * units, batch)
-    dx = np.matmul(kernel, d_gates, out=empty(steps.shape, steps.dtype))
-    back = d_gates.swapaxes(1, 2)
-    products = [empty((length, len(each), 4 * units), dx.dtype) for each in (steps[0], hidden[0])]
-    dkernel = np.matmul(steps, back, out=products[0]).sum(axis=0)
-    drecurrent_kernel = np.matmul(hidden[:-1], back, out=products[1]).sum(axis=0)
-    dbias = (d_gates @ np.ones(batch, d_gates.dtype)).sum(axis=0)
-    return sample_major(dx), dkernel, drecurrent_kernel, dbias, d_hidden.T, d_cell.T
+    return slopes, cell_slope
 
 
 def lstm(x, kernel, recurrent_kernel, bias=None):
@@ -217,6 +200,41 @@ def lstm(x, kernel, recurrent_kernel, bias=None):
     outputs = hidden[1:]
     saved = steps, gates, hidden, cell, squashed
     return sample_major(outputs), hidden[-1].T, cell[-1].T, saved
+
+
+def lstm_gradient(d_outputs, d_h, saved, kernel, recurrent_kernel):
+    """Gradients of lstm: dx, dkernel, drecurrent_kernel, dbias, dh0, dc0.
+
+    A recurrent bias has the same gradient as the bias.
+    """
+    steps, gates, hidden, cell, squashed = saved
+    length, units, batch = squashed.shape
+    parts = gates.reshape(length, 4, units, batch)
+    slopes, cell_slope = lstm_slopes(parts, cell, squashed)
+    keep = parts[:, 1]
+    d_hidden, d_cell = (empty(cell.shape[1:], cell.dtype) for _ in range(2))
+    d_hidden[...] = 0 if d_h is None else d_h.T
+    d_cell[...] = 0
+    if d_outputs is not None:
+        d_outputs = step_major(d_outputs)
+    added = empty(d_cell.shape, d_cell.dtype)
+    for t in reversed(range(length)):
+        if d_outputs is not None:
+            d_hidden += d_outputs[t]
+        np.multiply(d_hidden, cell_slope[t], out=added)
+        d_cell += added
+        slopes[t, :3] *= d_cell  # from here on these are the gradients of the gates' inputs
+        slopes[t, 3] *= d_hidden
+        d_cell *= keep[t]
+        np.matmul(recurrent_kernel, slopes[t].reshape(4 * units, batch), out=d_hidden)
+    d_gates = slopes.reshape(length, 4 * units, batch)
+    dx = np.matmul(kernel, d_gates, out=empty(steps.shape, steps.dtype))
+    back = d_gates.swapaxes(1, 2)
+    products = [empty((length, len(each), 4 * units), dx.dtype) for each in (steps[0], hidden[0])]
+    dkernel = np.matmul(steps, back, out=products[0]).sum(axis=0)
+    drecurrent_kernel = np.matmul(hidden[:-1], back, out=products[1]).sum(axis=0)
+    dbias = (d_gates @ np.ones(batch, d_gates.dtype)).sum(axis=0)
+    return sample_major(dx), dkernel, drecurrent_kernel, dbias, d_hidden.T, d_cell.T
 
 
 # Model ------------------------------------------------------------------------------------------

@@ -233,7 +233,7 @@ def test_a_step_takes_no_new_memory_once_it_is_steady(programs):
     trainer = module.Trainer(module.build())
     for _ in range(2):
         trainer.step(*batch(7))
-    before = {size: len(blocks) for size, blocks in module.MEMORY.items()}
+    before = {size: len(blocks) for size, blocks in vars(module.MEMORY).items()}
     for _ in range(3):
         trainer.step(*batch(7))
-    assert {size: len(blocks) for size, blocks in module.MEMORY.items()} == before
+    assert {size: len(blocks) for size, blocks in vars(module.MEMORY).items()} == before

@@ -92,6 +92,28 @@ def lstm(
     return sample_major(outputs, reverse), hidden[-1].T, cell[-1].T, saved
 
 
+def lstm_slopes(
+    parts: np.ndarray, cell: np.ndarray, squashed: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """How the gates' inputs act on c (the first three) and on h (the last), and how c acts on h.
+
+    parts are the gates (T, 4, H, N), squashed is tanh of c.
+    """
+    slopes, cell_slope = empty(parts.shape, parts.dtype), empty(squashed.shape, parts.dtype)
+    np.subtract(1, parts, out=slopes)
+    slopes *= parts
+    slopes[:, 0] *= parts[:, 2]
+    slopes[:, 1] *= cell[:-1]
+    np.multiply(parts[:, 2], parts[:, 2], out=slopes[:, 2])
+    np.subtract(1, slopes[:, 2], out=slopes[:, 2])
+    slopes[:, 2] *= parts[:, 0]
+    slopes[:, 3] *= squashed
+    np.multiply(squashed, squashed, out=cell_slope)
+    np.subtract(1, cell_slope, out=cell_slope)
+    cell_slope *= parts[:, 3]
+    return slopes, cell_slope
+
+
 def lstm_gradient(
     d_outputs: np.ndarray | None,
     d_h: np.ndarray | None,
@@ -111,19 +133,7 @@ def lstm_gradient(
     length, units, batch = squashed.shape
     valid = None if mask is None else step_major(mask[..., None], reverse)
     parts = gates.reshape(length, 4, units, batch)
-    # How the gates' inputs act on c (the first three) and on h (the last), and how c acts on h.
-    slopes, cell_slope = empty(parts.shape, gates.dtype), empty(squashed.shape, gates.dtype)
-    np.subtract(1, parts, out=slopes)
-    slopes *= parts
-    slopes[:, 0] *= parts[:, 2]
-    slopes[:, 1] *= cell[:-1]
-    np.multiply(parts[:, 2], parts[:, 2], out=slopes[:, 2])
-    np.subtract(1, slopes[:, 2], out=slopes[:, 2])
-    slopes[:, 2] *= parts[:, 0]
-    slopes[:, 3] *= squashed
-    np.multiply(squashed, squashed, out=cell_slope)
-    np.subtract(1, cell_slope, out=cell_slope)
-    cell_slope *= parts[:, 3]
+    slopes, cell_slope = lstm_slopes(parts, cell, squashed)
     keep = parts[:, 1]
     if valid is not None:
         slopes *= valid[:, None]
