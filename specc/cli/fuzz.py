@@ -72,9 +72,12 @@ def command(
       specc fuzz --seed 1 --start 42 --count 1 --no-shrink
     """
     from specc.fuzz.campaign import rerun, run
+    from specc.plugins import find_backend
     from specc.runner.progress import step_bar
 
     chosen = backends or options.CORE_BACKENDS
+    for name in chosen:
+        find_backend(name)
     total = len(cases) or count
     with step_bar("fuzzing", total) as advance:
         failed = 0
