@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
+
+from specc.records import dataclass
 
 CODES: dict[str, str] = {
     # Files

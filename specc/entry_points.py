@@ -12,9 +12,10 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
+
+from specc.records import dataclass
 
 _METADATA = (".dist-info", ".egg-info")
 

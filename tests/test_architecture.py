@@ -21,6 +21,7 @@ TESTS = sorted(path for path in (ROOT / "tests").rglob("*") if path.suffix in ("
 BACKENDS = ("numpy", "torch", "tensorflow")
 
 ORDER = (
+    "records",
     "diagnostics",
     "entry_points",
     "resources",

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 
 from specc import __version__
@@ -14,6 +14,7 @@ from specc.backends.prelude import Definition, Prelude, import_lines, names_in, 
 from specc.backends.specialize import specialize
 from specc.backends.writer import LINE_LENGTH, format_source, literal
 from specc.ir.graph import Program, Value
+from specc.records import dataclass
 
 _HERE = Path(__file__).parent
 # What every backend's files have in common, as (file, section); it stands before a backend's own.

@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -19,6 +19,7 @@ from specc.backends.writer import Names, class_name, literal, mangle, render, wo
 from specc.ir.dims import Dim
 from specc.ir.graph import Graph, Node, Program, Value, node_bodies
 from specc.ops.base import Default, Form, Module, Weight
+from specc.records import dataclass
 
 
 @dataclass

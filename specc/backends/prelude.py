@@ -16,10 +16,10 @@ import os
 import re
 import symtable
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
 
+from specc.records import dataclass
 from specc.resources import cache_file
 from specc.tracing import phase
 

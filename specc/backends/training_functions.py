@@ -5,7 +5,6 @@ automatic gradients.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from specc.backends.base import template_fields
 from specc.backends.files import SourceFile
@@ -13,6 +12,7 @@ from specc.backends.writer import Names, literal, render
 from specc.ir.graph import Graph, Loss, Node, Program
 from specc.ops.base import Form, Weight
 from specc.ops.registry import OPS
+from specc.records import dataclass
 from specc.training.clipping import emit_clipping
 from specc.training.emit_optimizer import emit_optimizer
 from specc.training.frameworks import Framework

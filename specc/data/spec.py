@@ -7,7 +7,7 @@ the rows are split and how each array is prepared.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from specc.data.section import located, read_attributes
@@ -16,6 +16,7 @@ from specc.data.steps import STEPS, Step
 from specc.diagnostics import Diagnostic, Span, SpecError, did_you_mean
 from specc.frontend.tree import Mapping, Scalar, Sequence, Tree, to_plain
 from specc.ops.attributes import Attribute, AttributeProblem, Choice, Text
+from specc.records import dataclass
 
 SKLEARN_SETS = ("breast_cancer", "diabetes", "digits", "iris", "linnerud", "wine")
 

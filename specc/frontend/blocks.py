@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from specc.diagnostics import Note, SpecError, did_you_mean
@@ -16,6 +15,7 @@ from specc.frontend.tree import Mapping, Scalar, Sequence
 from specc.frontend.wiring import Wires
 from specc.ir.graph import Graph, Node, Value
 from specc.ops.base import Port
+from specc.records import dataclass
 from specc.tracing import phase
 
 if TYPE_CHECKING:

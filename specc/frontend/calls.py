@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from specc.diagnostics import Note, SpecError, did_you_mean
@@ -18,6 +18,7 @@ from specc.ops.attributes import AttributeProblem
 from specc.ops.base import Op, OpProblem, Site
 from specc.ops.options import ACTIVATION
 from specc.ops.registry import find, visible
+from specc.records import dataclass
 from specc.tracing import phase
 
 if TYPE_CHECKING:

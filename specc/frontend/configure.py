@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from collections.abc import Mapping as Dict
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from specc.diagnostics import Diagnostic, Note, Span, SpecError, did_you_mean, nearest
@@ -12,6 +12,7 @@ from specc.frontend.expressions import Expression, evaluate
 from specc.frontend.tree import Mapping, Scalar, Sequence, Tree
 from specc.ir.graph import Configured
 from specc.ops.attributes import REQUIRED, Attribute, AttributeProblem, Optional, Reference
+from specc.records import dataclass
 
 MAX_SEARCHES = 50
 """As many unknown names as one spec has compared with all others: in thousands that takes long."""

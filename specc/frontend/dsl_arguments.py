@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping as Dict
-from dataclasses import dataclass
 from typing import NoReturn
 
 from specc.diagnostics import Diagnostic, SpecError
@@ -12,6 +11,7 @@ from specc.frontend.expression_text import number_text, quote, to_text
 from specc.frontend.expressions import RESERVED, Expression
 from specc.frontend.signatures import Family, Signature, Signatures
 from specc.frontend.tree import Mapping, Scalar, Sequence, Tree
+from specc.records import dataclass
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z_0-9]*")
 

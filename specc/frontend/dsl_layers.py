@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from specc.diagnostics import Span
 from specc.frontend.dsl_values import Values
 from specc.frontend.expression_reader import subtree
 from specc.frontend.tree import Mapping, Scalar, Sequence, Tree
+from specc.records import dataclass
 
 if TYPE_CHECKING:
     from lark import Token

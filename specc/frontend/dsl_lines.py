@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from specc.frontend.tree import Comments, Mapping, Scalar, Sequence, Tree
+from specc.records import dataclass
 
 WIDTH = 100
 """A longer line is broken within its brackets."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from specc.diagnostics import Diagnostic, Note, Source, Span, SpecError
@@ -17,6 +17,7 @@ from specc.frontend.expressions import FUNCTIONS
 from specc.frontend.layout import span_of as token_span
 from specc.frontend.signatures import Family, Signature, Signatures
 from specc.frontend.tree import Mapping, Scalar, Sequence, Tree, from_expression
+from specc.records import dataclass
 
 if TYPE_CHECKING:
     from lark import Token

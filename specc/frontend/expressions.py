@@ -11,10 +11,11 @@ import math
 import operator
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TypeAlias
 
 from specc.diagnostics import Diagnostic, Span, SpecError, did_you_mean
+from specc.records import dataclass
 
 Value: TypeAlias = "int | float | bool | str | list[Value] | None"
 """What an expression evaluates to."""

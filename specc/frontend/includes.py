@@ -7,12 +7,13 @@ nothing else.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 
 from specc.diagnostics import Diagnostic, Note, Span, SpecError, did_you_mean
 from specc.frontend.sources import SUFFIXES, resolve_path
 from specc.frontend.tree import SECTIONS, Mapping, Scalar, Sequence, Tree
+from specc.records import dataclass
 
 MAX_FILES = 100
 """A spec that includes more files is refused."""

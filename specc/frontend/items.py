@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from specc.diagnostics import Span
 from specc.frontend.configure import Reporter
 from specc.frontend.tree import Mapping, Scalar, Sequence, Tree
 from specc.ops.registry import find
+from specc.records import dataclass
 
 SPECIAL = ("use", "repeat", "layer")
 """Kinds of layers that are no ops."""

@@ -4,12 +4,13 @@ comments aside."""
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from specc.diagnostics import Diagnostic, Note, Source, Span, SpecError
 from specc.frontend.grammar import grammar
 from specc.frontend.sources import MAX_ERRORS
+from specc.records import dataclass
 
 if TYPE_CHECKING:
     from lark import Token

@@ -6,10 +6,11 @@ two trees mean the same wiring and attributes when their normal forms are equal.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from specc.frontend.signatures import Family, Signature, Signatures, registered
 from specc.frontend.tree import SECTIONS, Comments, Mapping, Scalar, Sequence, Tree, with_comments
+from specc.records import dataclass
 
 Entries = list[tuple[Scalar, Tree]]
 _LAYER_ORDER = ("name", "use", "with", "from", "outputs")

@@ -8,13 +8,13 @@ on at the next statement.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from specc.diagnostics import Diagnostic, Source, Span, SpecError
 from specc.frontend.grammar import grammar
 from specc.frontend.layout import SYMBOLS, Comment, lay_out, lex, span_of, start_of
 from specc.frontend.sources import MAX_ERRORS
+from specc.records import dataclass
 
 if TYPE_CHECKING:
     from lark import Token, Tree

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from specc.diagnostics import Note, Span, SpecError
@@ -14,6 +14,7 @@ from specc.ir.graph import Node, Parameter, Value
 from specc.ir.types import TensorType
 from specc.ops.base import Op
 from specc.ops.registry import find
+from specc.records import dataclass
 
 
 @dataclass

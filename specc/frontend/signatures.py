@@ -4,8 +4,10 @@ kernel_size."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
+
+from specc.records import dataclass
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping as Dict
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from specc.diagnostics import Note, SpecError, did_you_mean
@@ -15,6 +15,7 @@ from specc.ir.graph import Configured, Graph, Loss, Metric, Node, Training, Valu
 from specc.ops.attributes import Attribute, Boolean, Integer, Number, Reference
 from specc.ops.base import Op, OpProblem, Site
 from specc.passes.inline_calls import inline_graph
+from specc.records import dataclass
 
 
 def _optimizers() -> Dict[str, Any]:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, TypeVar
 
 from specc.diagnostics import Span
 from specc.frontend.expressions import Boolean, Expression, ListExpression, Null, Number, String
+from specc.records import dataclass
 
 
 @dataclass(frozen=True)

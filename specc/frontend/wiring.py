@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 
 from specc.diagnostics import Note, Span, SpecError, did_you_mean
 from specc.frontend.configure import Reporter
@@ -12,6 +11,7 @@ from specc.frontend.scope import Scope, count_of
 from specc.frontend.tree import Mapping, Scalar, Sequence, Tree
 from specc.ir.graph import Value
 from specc.ops.base import Port
+from specc.records import dataclass
 
 MAX_LISTED = 12
 """As many names as a message lists."""

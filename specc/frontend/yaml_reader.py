@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from specc.diagnostics import Diagnostic, Note, Source, Span, SpecError
@@ -26,6 +26,7 @@ from specc.frontend.tree import (
     with_comments,
 )
 from specc.frontend.yaml_comments import END, comments_by_position, end_of, start_of
+from specc.records import dataclass
 
 MAX_DEPTH = 64
 """Mappings and lists nested deeper than this are refused."""

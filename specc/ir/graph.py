@@ -5,12 +5,13 @@ immutable.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from specc.diagnostics import Span
 from specc.ir.levels import DEFAULT_LEVEL
 from specc.ir.types import TensorType
+from specc.records import dataclass
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from specc.ir.dims import Dim
 from specc.ir.graph import Initializer, Node, Parameter, Value
 from specc.ir.types import TensorType
 from specc.ops.attributes import Attribute
+from specc.records import dataclass
 
 if TYPE_CHECKING:
     from specc.ops.gradients import GradientBuilder

@@ -12,11 +12,12 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 from specc.ir.graph import Configured
+from specc.records import dataclass
 from specc.training.formulas import HOST, InPlaceNumpyWriter, names, qualify
 from specc.training.frameworks import TENSORFLOW, TORCH, Framework
 from specc.training.optimizer import Optimizer, TorchForm

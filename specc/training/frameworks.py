@@ -7,8 +7,9 @@ themselves; without such forms a formula is written with these words.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from specc.records import dataclass
 from specc.training.formulas import (
     FunctionalWriter,
     InPlaceNumpyWriter,

@@ -9,10 +9,11 @@ optimizer, a ``TorchForm`` says how to use it.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, ClassVar
 
 from specc.ops.attributes import Attribute, Boolean, Choice, Number
+from specc.records import dataclass
 from specc.training.base import Row, Words
 from specc.training.schedules import Rate
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from specc.backends.base import repeated_inputs, template_fields
 from specc.backends.numpy.passes import PASSES
@@ -19,6 +19,7 @@ from specc.ir.types import TensorType
 from specc.ops.base import Form
 from specc.ops.gradients import EXPRESSION, GradientBuilder
 from specc.ops.registry import OPS
+from specc.records import dataclass
 
 RESERVED = frozenset(
     {

@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
+
+from specc.records import dataclass
 
 _ASSIGNMENT = re.compile(
     r"^(?P<indent> +)(?P<targets>[^=#()]+?) = (?P<value>.+?)(?P<comment>  # .*)?$"
