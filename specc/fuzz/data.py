@@ -68,12 +68,19 @@ def _integers(name: str, shape: tuple[int, ...], count: int) -> Any:
 
 
 def _input(value: Value, name: str, sizes: Mapping[str, int], ids: int) -> Any:
-    """Numbers of variance 1, ids from 0 on, or True and False."""
+    """Numbers of variance 1, ids from 0 on, or True and False.
+
+    In every sequence one id at least is not 0 and one step is True: the mean over none is no
+    number.
+    """
     shape = shape_of(value, sizes)
+    kept = _uniform(f"{name}/kept", shape)
+    kept = kept == kept.max(axis=-1, keepdims=True) if len(shape) > 1 else kept < 0
     if value.type.dtype == "int":
-        return _integers(name, shape, ids)
+        found = _integers(name, shape, ids)
+        return np.where(kept & (found == 0), min(1, ids - 1), found)
     if value.type.dtype == "bool":
-        return _uniform(name, shape) < 0.7
+        return (_uniform(name, shape) < 0.7) | kept
     return math.sqrt(12) * (_uniform(name, shape) - 0.5)
 
 

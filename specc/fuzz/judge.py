@@ -84,6 +84,8 @@ def judge(
             yield from _pair("prediction", (variant, variant), found["prediction"], other, near)
     yield from _between("training", results, lambda r: r["training"], near)
     yield from _between("loss", results, lambda r: {"loss": r["loss"]}, _alone)
+    if not any(math.isfinite(found["loss"]) for found in results.values()):
+        return  # what has a derivative of no number, and what is 0 times it, is nobody's promise
     # From the last layer to the first, as the backward pass goes.
     noise = set(indifferent(program))
     yield from _between("gradient", results, lambda r: _judged(r["gradients"], noise), _relative)
