@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 from specc.cli.boundary import guarded
@@ -10,4 +11,6 @@ from specc.cli.group import cli
 
 def main() -> None:
     """The entry point ``specc``."""
+    # Compiling makes many objects and few cycles: looking for those less often saves a tenth.
+    gc.set_threshold(200_000)
     sys.exit(guarded(cli, sys.argv[1:]))

@@ -340,12 +340,13 @@ class ProgramBuilder:
 
     def _data(self) -> Any:
         """The checked data section; its files are not opened."""
-        from specc.data.section import placed
-        from specc.data.spec import DataSpec
-
         tree = self.tree.get("data")
         if tree is None:
             return None
+
+        from specc.data.section import placed
+        from specc.data.spec import DataSpec
+
         if not isinstance(tree, Mapping):
             help_ = "e.g. data: {source: npz, path: digits.npz, inputs: {image: x}}"
             self.reporter.error("E0426", "data is a mapping", tree.span, help_)
