@@ -11,7 +11,6 @@ from pathlib import Path
 
 from specc import __version__
 from specc.backends.prelude import Definition, Prelude, import_lines, names_in, without_annotations
-from specc.backends.specialize import specialize
 from specc.backends.writer import LINE_LENGTH, format_source, literal
 from specc.ir.graph import Program, Value
 from specc.records import dataclass
@@ -102,6 +101,9 @@ class SourceFile:
         found = self.prelude.collect(sorted(self.wanted), self.features)
         if not self.specialized:
             return found
+
+        from specc.backends.specialize import specialize
+
         own = [each for each in found if each.section in self.specialized]
         rest = [each for each in found if each.section not in self.specialized]
         emitted = [text for pieces in self.pieces.values() for text in pieces]
