@@ -60,6 +60,7 @@ class Entry:
     options: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
     images: bool = False  # only where images are convolved
+    dropout: bool = False  # only where there is dropout, with masks of its own
 
     def make(self, problem: Problem) -> Contender:
         """The contender, with the problem's initial parameters."""
@@ -70,6 +71,11 @@ class Entry:
 
 def _keras(backend: str) -> Entry:
     return Entry(f"Keras fit on {backend}", "keras_peer", {}, {"KERAS_BACKEND": backend})
+
+
+def _native(title: str, backend: str) -> Entry:
+    options = {"backend": backend, "native_dropout": True}
+    return Entry(f"{title}, its own dropout", "generated", options, dropout=True)
 
 
 CONTENDERS = {
@@ -95,5 +101,8 @@ CONTENDERS = {
     "tensorflow-xla": Entry("tf.function, XLA", "tensorflow_peer", {"xla": True}),
     "keras-tensorflow": _keras("tensorflow"),
     "keras-torch": _keras("torch"),
+    "specc-numpy-native": _native("specc NumPy", "numpy"),
+    "specc-torch-native": _native("specc PyTorch", "torch"),
+    "specc-tensorflow-native": _native("specc TensorFlow", "tensorflow"),
     "jax": Entry("jax.jit", "jax_peer"),
 }

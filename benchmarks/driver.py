@@ -43,8 +43,13 @@ def contenders_of(workload: str, wanted: Sequence[str]) -> list[str]:
     """Those contenders that have this network, the reference first."""
     work = WORKLOADS[workload]
     fitting = [name for name in wanted if work.images or not CONTENDERS[name].images]
+    if work.dropout:
+        fitting = [name for name in fitting if CONTENDERS[name].module == "generated"]
+    else:
+        fitting = [name for name in fitting if not CONTENDERS[name].dropout]
     if work.optimizer != "adam":  # measured by name only, where these have no peer
-        fitting = [name for name in fitting if CONTENDERS[name].module != "numpy_peer"]
+        without = ("numpy_peer", "jax_peer")
+        fitting = [name for name in fitting if CONTENDERS[name].module not in without]
     return [REFERENCE, *(name for name in fitting if name != REFERENCE)]
 
 
@@ -70,7 +75,8 @@ def start(
             result["refused"][name] = str(error)
             continue
         reference = reference or worker.losses
-        if reason := disagreement(worker.losses, reference):
+        own_masks = CONTENDERS[name].dropout
+        if not own_masks and (reason := disagreement(worker.losses, reference)):
             result["refused"][name] = reason
             worker.close()
             continue

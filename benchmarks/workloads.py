@@ -28,6 +28,7 @@ class Workload:
     rate: float = 1e-3
     tiny: Mapping[str, str] = field(default_factory=dict)  # sizes for tests, by parameter
     images: bool = False  # channels_last is worth a contender of its own
+    dropout: bool = False  # masks are compared with the framework's own; peers have none
 
 
 def dense(*sizes: int) -> int:
@@ -99,6 +100,14 @@ WORKLOADS = {
         transformer(128, 128, 2, 256),
         tiny={"vocabulary": "11", "steps": "5", "width": "8", "heads": "2"},
     ),
+    "w2-dropout": Workload(
+        "mnist_cnn with dropout 0.5, batch 64",
+        "cnn",
+        SPECS / "w2_dropout.yaml",
+        26 * 26 * 9 * 32 + 11 * 11 * 288 * 64 + 9 * 576 * 64 + dense(576, 64, 10),
+        tiny={"size": "18", "filters": "2", "units": "3"},
+        dropout=True,
+    ),
     "mlp": Workload(
         "examples/mlp.yaml, batch 32",
         "mlp",
@@ -124,5 +133,5 @@ WORKLOADS = {
     ),
 }
 
-STANDARD = ("w1", "w2", "w3", "w4", "w5", "w6")
+STANDARD = ("w1", "w2", "w3", "w4", "w5", "w6", "w2-dropout")
 """The workloads of the published table; the examples are measured by name only."""
