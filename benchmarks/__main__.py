@@ -10,7 +10,7 @@ import argparse
 import json
 import os
 import platform
-from importlib.metadata import version
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +34,10 @@ PACKAGES = {
 
 def machine() -> str:
     """What the figures depend on, in general terms."""
-    import tensorflow as tf
-
-    numbers = {name: version(name) for name in PACKAGES if name != "tensorflow"}
-    numbers["tensorflow"] = tf.__version__  # its distribution may have another name
-    versions = ", ".join(f"{title} {numbers[name]}" for name, title in PACKAGES.items())
+    found = {each.metadata["Name"].lower(): each.version for each in distributions()}
+    # The small build of TensorFlow has another name.
+    found.setdefault("tensorflow", found.get("tensorflow-cpu", found.get("tensorflow_cpu", "")))
+    versions = ", ".join(f"{title} {found[name]}" for name, title in PACKAGES.items())
     cores = os.process_cpu_count() if hasattr(os, "process_cpu_count") else os.cpu_count()
     python = platform.python_version()
     return f"{cores} cores, {platform.machine()}, {platform.system()}, Python {python}, {versions}"

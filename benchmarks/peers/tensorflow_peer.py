@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
+from itertools import accumulate, islice
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -47,24 +49,32 @@ def cnn(problem: Problem, p: Variables, training: bool, x: Tensor) -> Tensor:
     return dense(p, "probabilities", tf.nn.relu(dense(p, "hidden", x)))
 
 
-def lstm(problem: Problem, p: Variables, training: bool, x: Tensor) -> Tensor:
-    """The products of the inputs of all steps are one; the steps are unrolled into the graph."""
+def lstm_cell(recurrent: Tensor, state: Any, product: Tensor) -> tuple[Tensor, Tensor]:
+    """The next (h, c), from the product of the step's input."""
+    h, c = state
+    i, f, candidate, o = tf.split(product + tf.matmul(h, recurrent), 4, axis=1)
+    c = tf.sigmoid(f) * c + tf.sigmoid(i) * tf.tanh(candidate)
+    return tf.sigmoid(o) * tf.tanh(c), c
+
+
+def lstm(problem: Problem, p: Variables, training: bool, x: Tensor, loop: bool = False) -> Tensor:
+    """The products of the inputs of all steps are one; the steps are unrolled into the graph.
+
+    loop keeps them a loop: XLA takes minutes to compile a hundred steps in a row.
+    """
     for path in problem.layers("embeddings"):
         x = tf.gather(p[f"{path}.embeddings"], x)
-    steps = tf.unstack(x, axis=1)
+    x = tf.transpose(x, [1, 0, 2])
     for path in problem.layers("recurrent_kernel"):
-        recurrent = p[f"{path}.recurrent_kernel"]
-        batch, units = tf.shape(x)[0], recurrent.shape[0]
-        products = tf.matmul(tf.concat(steps, 0), p[f"{path}.kernel"]) + p[f"{path}.bias"]
-        h = c = tf.zeros((batch, units))
-        outputs = []
-        for product in tf.split(products, len(steps)):
-            i, f, candidate, o = tf.split(product + tf.matmul(h, recurrent), 4, axis=1)
-            c = tf.sigmoid(f) * c + tf.sigmoid(i) * tf.tanh(candidate)
-            h = tf.sigmoid(o) * tf.tanh(c)
-            outputs.append(h)
-        steps = outputs
-    return dense(p, "probabilities", steps[-1])
+        cell = partial(lstm_cell, p[f"{path}.recurrent_kernel"])
+        products = tf.matmul(x, p[f"{path}.kernel"]) + p[f"{path}.bias"]
+        start = tf.zeros((tf.shape(x)[1], p[f"{path}.recurrent_kernel"].shape[0]))
+        if loop:
+            x, _ = tf.scan(cell, products, (start, start))
+        else:
+            states = accumulate(tf.unstack(products), cell, initial=(start, start))
+            x = tf.stack([h for h, _ in islice(states, 1, None)])
+    return dense(p, "probabilities", x[-1])
 
 
 def batch_norm(p: Variables, path: str, x: Tensor, training: bool) -> Tensor:
@@ -142,6 +152,9 @@ class Peer:
 
     def __init__(self, problem: Problem, xla: bool = False) -> None:
         self.problem, self.rate, self.steps = problem, problem.rate, 0
+        self.network = partial(NETWORKS[problem.network], problem)
+        if xla and problem.network == "lstm":
+            self.network = partial(self.network, loop=True)
         self.variables = {
             path: tf.Variable(array, trainable=".moving_" not in path)
             for path, array in problem.parameters.items()
@@ -156,9 +169,8 @@ class Peer:
         self.predict = tf.function(self.probabilities, signature, jit_compile=xla)
 
     def logits(self, rows: Tensor, training: bool) -> Tensor:
-        network = NETWORKS[self.problem.network]
         batch = [tf.gather(each, rows) for each in self.inputs]
-        return network(self.problem, self.variables, training, *batch)
+        return self.network(self.variables, training, *batch)
 
     def probabilities(self, rows: Tensor) -> Tensor:
         return tf.nn.softmax(self.logits(rows, training=False))

@@ -353,9 +353,9 @@ class ModuleEmitter(ABC):
         for name in first.arguments:
             if [m.graph.arguments.get(name) for m in block.members] == values and name not in taken:
                 return names.fresh(str(name))
-        for axis in range(1, first.inputs[0].type.rank if first.inputs else 0):
-            sizes = [m.graph.inputs[0].type.shape[axis] for m in block.members]
-            if sizes == values and "in_channels" not in taken:
+        shapes = [m.graph.inputs[0].type.shape for m in block.members if first.inputs]
+        for sizes in list(zip(*shapes, strict=False))[1:]:  # the axes that all of them have
+            if list(sizes) == values and "in_channels" not in taken:
                 return "in_channels"
         return names.fresh(f"{construction.attribute}_{slot.keyword or 'size'}")
 

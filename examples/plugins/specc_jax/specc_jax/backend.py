@@ -65,7 +65,7 @@ class JaxBackend(Backend):
         program = assign_layout(inline_calls(program), "channels_last", OPS)
         forward = ForwardWriter(program, self.lower, NAMES)
         trained = [path for path, each in program.graph.parameters() if each.trainable]
-        where = {path: f"parameters[{literal(path)}]" for path, _ in program.graph.parameters()}
+        where = {path: (f"parameters[{literal(path)}]",) for path, _ in program.graph.parameters()}
         writer = TrainingWriter(program, DIALECT, self.lower, (), where, trained)
         file = SourceFile(read_prelude(PRELUDE), writer.features(), IMPORTS)
         file.prelude_names = {"Model": class_name(program.name, NAMES)}

@@ -44,27 +44,38 @@ def depthwise_convolution(x: jax.Array, kernel: jax.Array, **options: object) ->
 
 
 def max_pool2d(
-    x: jax.Array, pool_size: tuple[int, int], strides: tuple[int, int], padding: Pads
+    x: jax.Array,
+    pool_size: tuple[int, int],
+    strides: tuple[int, int] | None = None,
+    padding: Pads = ((0, 0), (0, 0)),
 ) -> jax.Array:
-    """The largest value of each window; padding never wins."""
-    window, step, pads = (1, *pool_size, 1), (1, *strides, 1), ((0, 0), *padding, (0, 0))
+    """The largest value of each window, which moves by its own size or by strides.
+
+    Padding never wins.
+    """
+    window, step = (1, *pool_size, 1), (1, *(strides or pool_size), 1)
+    pads = ((0, 0), *padding, (0, 0))
     return lax.reduce_window(x, -jnp.inf, lax.max, window, step, pads)
 
 
-def max_pool1d(x: jax.Array, pool_size: int, strides: int, padding: tuple[int, int]) -> jax.Array:
+def max_pool1d(
+    x: jax.Array, pool_size: int, strides: int | None = None, padding: tuple[int, int] = (0, 0)
+) -> jax.Array:
     """max_pool2d over x (N, T, C)."""
-    return max_pool2d(x[:, None], (1, pool_size), (1, strides), ((0, 0), padding))[:, 0]
+    step = (1, strides or pool_size)
+    return max_pool2d(x[:, None], (1, pool_size), step, ((0, 0), padding))[:, 0]
 
 
 def average_pool2d(
     x: jax.Array,
     pool_size: tuple[int, int],
-    strides: tuple[int, int],
-    padding: Pads,
-    count_include_pad: bool,
+    strides: tuple[int, int] | None = None,
+    padding: Pads = ((0, 0), (0, 0)),
+    count_include_pad: bool = True,
 ) -> jax.Array:
     """The mean of each window; padding counts as zeros, or not at all."""
-    window, step, pads = (1, *pool_size, 1), (1, *strides, 1), ((0, 0), *padding, (0, 0))
+    window, step = (1, *pool_size, 1), (1, *(strides or pool_size), 1)
+    pads = ((0, 0), *padding, (0, 0))
     total = lax.reduce_window(x, 0.0, lax.add, window, step, pads)
     if count_include_pad:
         return total / math.prod(pool_size)
@@ -73,10 +84,14 @@ def average_pool2d(
 
 
 def average_pool1d(
-    x: jax.Array, pool_size: int, strides: int, padding: tuple[int, int], count_include_pad: bool
+    x: jax.Array,
+    pool_size: int,
+    strides: int | None = None,
+    padding: tuple[int, int] = (0, 0),
+    count_include_pad: bool = True,
 ) -> jax.Array:
     """average_pool2d over x (N, T, C)."""
-    sizes = (1, pool_size), (1, strides), ((0, 0), padding)
+    sizes = (1, pool_size), (1, strides or pool_size), ((0, 0), padding)
     return average_pool2d(x[:, None], *sizes, count_include_pad)[:, 0]
 
 
