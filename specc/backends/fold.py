@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from specc.records import dataclass
+from specc.syntax import parse
 
 _OPERATORS: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
@@ -70,7 +71,7 @@ class Folder(ast.NodeTransformer):
         return id(node) in self._folded
 
     def _constant(self, value: Any) -> ast.expr:
-        node = ast.parse(repr(value), mode="eval").body
+        node = parse(repr(value), mode="eval").body
         self.changed = True
         self._folded.add(id(node))
         self._kept.append(node)

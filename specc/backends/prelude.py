@@ -21,6 +21,7 @@ from pathlib import Path
 
 from specc.records import dataclass
 from specc.resources import cache_file
+from specc.syntax import parse
 from specc.tracing import phase
 
 _MARKER = re.compile(r"^(?P<code>.*?)\s+#: (?P<feature>\w+)$")
@@ -131,7 +132,7 @@ def _read(texts: Iterable[str], sections: Iterable[str]) -> Prelude:
     imports: dict[str, str] = {}
     for text, section in zip(texts, sections, strict=True):
         lines = text.split("\n")
-        for node in ast.parse(text).body:
+        for node in parse(text).body:
             if isinstance(node, ast.Import | ast.ImportFrom):
                 imports.update(_imported(node))
                 continue
@@ -234,7 +235,7 @@ def without_annotations(text: str) -> str:
     """Emitted source without the type annotations of its arguments and results, which readers do
     not need.
     """
-    return _cut(text.split("\n"), 0, ast.parse(text)) if _ANNOTATED.search(text) else text
+    return _cut(text.split("\n"), 0, parse(text)) if _ANNOTATED.search(text) else text
 
 
 @lru_cache(256)

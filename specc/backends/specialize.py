@@ -19,6 +19,7 @@ from functools import lru_cache
 from typing import Any
 
 from specc.backends.fold import Folder, Option, Options, is_constant, leave_out
+from specc.syntax import parse
 
 _COMMENT = re.compile(r"^(?P<indent>\s*)_(?P<kind>line|end)_comment\((?P<text>.*)\)$")
 _TUPLE = re.compile(r"^(return|[^=]* =) \((.*[^,])\)$")
@@ -49,7 +50,7 @@ class _Caller:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.uses = _uses(ast.parse(text))
+        self.uses = _uses(parse(text))
         self._edited: list[ast.Call] = []
 
     def leave_out(self, options: Options) -> None:
@@ -91,7 +92,7 @@ def _unused(functions: Mapping[str, str], callers: Sequence[_Caller]) -> Options
 @lru_cache(1024)
 def _parsed(text: str) -> ast.Module:
     """The tree of a source; nobody changes it."""
-    return ast.parse(text)
+    return parse(text)
 
 
 @lru_cache(1024)
@@ -167,7 +168,7 @@ def _rewrite(source: str, options: Options) -> str:
         caller = _Caller(source)
         caller.leave_out(options)
         return caller.written()
-    tree = ast.parse(_with_markers(source))
+    tree = parse(_with_markers(source))
     written = _Rewriter({}, options, _stores(tree)).visit(tree)
     return _without_markers(ast.unparse(written))
 
@@ -300,6 +301,6 @@ def _bare_tuple(line: str) -> str:
     """``return a, b`` for ``return (a, b)``, and so for assignments."""
     code = line.lstrip()
     match = _TUPLE.match(code)
-    if match is None or not isinstance(getattr(ast.parse(code).body[0], "value", None), ast.Tuple):
+    if match is None or not isinstance(getattr(parse(code).body[0], "value", None), ast.Tuple):
         return line
     return line[: len(line) - len(code)] + f"{match[1]} {match[2]}"

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from specc.ir.graph import Value
+from specc.syntax import parse
 from specc.tracing import phase
 
 LINE_LENGTH = 100
@@ -85,7 +86,7 @@ def render(template: str, fields: Mapping[str, str]) -> str:
 
 @cache
 def _written(expression: str) -> str:
-    return ast.unparse(ast.parse(expression, mode="eval"))
+    return ast.unparse(parse(expression, mode="eval"))
 
 
 def fields_of(template: str) -> set[str]:

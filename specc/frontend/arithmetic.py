@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from specc.diagnostics import Span
 from specc.frontend.expressions import RESERVED, Binary, Expression, Name, Number, Unary
+from specc.syntax import parse
 
 MAX_LENGTH = 100
 """Longer texts are left to the grammar, which knows how deep an expression may nest."""
@@ -40,7 +41,7 @@ def read_arithmetic(text: str, locate: Callable[[int, int], Span]) -> Expression
     if not all(map(_OPERAND.fullmatch, words)):
         return None
     try:
-        tree = ast.parse(text.strip(), mode="eval")
+        tree = parse(text.strip(), mode="eval")
     except SyntaxError:
         return None
     begin = len(text) - len(text.lstrip())

@@ -22,6 +22,7 @@ from typing import Any
 from specc.ir.dims import BATCH, Dim, symbol
 from specc.ir.graph import Graph, Initializer, Node, Parameter, Program, Value
 from specc.ir.types import TensorType
+from specc.syntax import parse
 
 _ZEROS = Initializer("zeros")
 
@@ -182,7 +183,7 @@ def _parse_node(line: str, values: Mapping[str, Value], known: Mapping[str, Grap
         return None
     outputs = tuple(_parse_values(match["outputs"]))
     names = [name.strip() for name in match["inputs"].split(",") if name.strip()]
-    call = ast.parse(f"f({match['attributes'] or ''})", mode="eval").body
+    call = parse(f"f({match['attributes'] or ''})", mode="eval").body
     assert isinstance(call, ast.Call)
     attributes = {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
     path = match["path"] or outputs[0].name

@@ -18,6 +18,7 @@ from typing import Any
 
 from specc.ir.graph import Configured
 from specc.records import dataclass
+from specc.syntax import parse
 from specc.training.formulas import HOST, InPlaceNumpyWriter, names, qualify
 from specc.training.frameworks import TENSORFLOW, TORCH, Framework
 from specc.training.optimizer import Optimizer, TorchForm
@@ -332,7 +333,7 @@ class Plan:
 
     def _kernel_call(self, kernel: str) -> str:
         """``tf.raw_ops.ResourceApplyAdam(var=parameter.handle, ...)``."""
-        call = ast.parse(f"tf.raw_ops.{kernel}", mode="eval").body
+        call = parse(f"tf.raw_ops.{kernel}", mode="eval").body
         assert isinstance(call, ast.Call)
         for keyword in call.keywords:
             if isinstance(keyword.value, ast.Name) and keyword.value.id in {

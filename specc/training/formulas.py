@@ -11,6 +11,8 @@ import ast
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 
+from specc.syntax import parse
+
 # What a step scalar calls, computed on the host.
 HOST = {"sqrt": "math.sqrt"}
 
@@ -24,19 +26,19 @@ class _Qualifier(ast.NodeTransformer):
 
     def visit_Name(self, node: ast.Name) -> ast.expr:  # noqa: N802
         if node.id in self.functions:
-            return ast.parse(self.functions[node.id], mode="eval").body
+            return parse(self.functions[node.id], mode="eval").body
         return ast.Attribute(ast.Name("self"), node.id) if node.id in self.attributes else node
 
 
 def qualify(expression: str, attributes: Collection[str], functions: Mapping[str, str]) -> str:
     """An expression with ``self.`` before attributes, and functions with their module."""
-    tree = ast.parse(expression, mode="eval")
+    tree = parse(expression, mode="eval")
     return ast.unparse(_Qualifier(attributes, functions).visit(tree))
 
 
 def names(expression: str) -> set[str]:
     """All names in an expression or a statement."""
-    return {node.id for node in ast.walk(ast.parse(expression)) if isinstance(node, ast.Name)}
+    return {node.id for node in ast.walk(parse(expression)) if isinstance(node, ast.Name)}
 
 
 class Writer(ABC):
@@ -52,7 +54,7 @@ class Writer(ABC):
 
     def statement(self, source: str) -> str:
         """The framework's form of one statement of a formula."""
-        statement = ast.parse(source).body[0]
+        statement = parse(source).body[0]
         if isinstance(statement, ast.AugAssign):
             assert isinstance(statement.target, ast.Name)
             sign = 1 if isinstance(statement.op, ast.Add) else -1
@@ -140,7 +142,7 @@ class InPlaceNumpyWriter(NumpyWriter):
     def statement(self, source: str) -> str:
         self._lines = []
         self._free = [name for name in self.TEMPORARIES if name not in self._held.values()]
-        statement = ast.parse(source).body[0]
+        statement = parse(source).body[0]
         if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
             name = statement.targets[0].id
             if name not in self.state:  # "gradient = gradient + weight_decay * parameter"

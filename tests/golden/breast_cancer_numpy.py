@@ -57,37 +57,6 @@ def relu(x):
     return y
 
 
-def dense(x, kernel, bias=None, *, relu=False):
-    """x (..., D) @ kernel (D, K), as one product over all rows.
-
-    bias (K,) is added. relu puts 0 in the place of what is negative.
-    """
-    y = empty((*x.shape[:-1], kernel.shape[1]), x.dtype)
-    np.matmul(x.reshape(-1, x.shape[-1]), kernel, out=y.reshape(-1, y.shape[-1]))
-    if bias is not None:
-        y += bias
-    if relu:
-        np.maximum(y, 0, out=y)
-    return y
-
-
-def dense_kernel_gradient(x, dy):
-    """Gradient of dense with respect to its kernel: x (..., D), dy (..., K) to (D, K)."""
-    dkernel = empty((x.shape[-1], dy.shape[-1]), dy.dtype)
-    rows, drows = x.reshape(-1, x.shape[-1]), dy.reshape(-1, dy.shape[-1])
-    np.matmul(rows.T, drows, out=dkernel)
-    return dkernel
-
-
-def added(a, b):
-    """a + b, where they have the same shape. It may be written over one of them."""
-    if a.shape != b.shape or a.dtype != b.dtype:
-        return np.asarray(a + b)
-    y = empty(a.shape, a.dtype)
-    np.add(a, b, out=y)
-    return y
-
-
 MEMORY = threading.local()  # each thread has its own: two never take the same block
 
 
@@ -129,6 +98,37 @@ def empty(shape, dtype):
     return np.ndarray(shape, dtype, block)
 
 
+def affine(x, kernel, bias=None, *, relu=False):
+    """x (..., D) @ kernel (D, K), as one product over all rows.
+
+    bias (K,) is added. relu puts 0 in the place of what is negative.
+    """
+    y = empty((*x.shape[:-1], kernel.shape[1]), x.dtype)
+    np.matmul(x.reshape(-1, x.shape[-1]), kernel, out=y.reshape(-1, y.shape[-1]))
+    if bias is not None:
+        y += bias
+    if relu:
+        np.maximum(y, 0, out=y)
+    return y
+
+
+def affine_kernel_gradient(x, dy):
+    """Gradient of affine with respect to its kernel: x (..., D), dy (..., K) to (D, K)."""
+    dkernel = empty((x.shape[-1], dy.shape[-1]), dy.dtype)
+    rows, drows = x.reshape(-1, x.shape[-1]), dy.reshape(-1, dy.shape[-1])
+    np.matmul(rows.T, drows, out=dkernel)
+    return dkernel
+
+
+def added(a, b):
+    """a + b, where they have the same shape. It may be written over one of them."""
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return np.asarray(a + b)
+    y = empty(a.shape, a.dtype)
+    np.add(a, b, out=y)
+    return y
+
+
 # Model ------------------------------------------------------------------------------------------
 class BreastCancer:
     """The arrays of a network by path, and the seed of its masks."""
@@ -146,15 +146,15 @@ def forward_backward(model, inputs, targets=None, sample_weights=None, step=0, t
     """
     p = model.parameters
     measurements = inputs["measurements"]  # (batch, 30)
-    dense_1 = dense(measurements, p["dense.kernel"], bias=p["dense.bias"], relu=True)  # (batch, 16)
+    dense = affine(measurements, p["dense.kernel"], bias=p["dense.bias"], relu=True)  # (batch, 16)
     if not training:
-        dropout_1 = dense_1  # (batch, 16)
+        dropout_1 = dense  # (batch, 16)
     else:
         dropout_1, dropout_mask_1 = dropout(
-            dense_1, 0.2, layer_key(model.seed, "dropout"), step
+            dense, 0.2, layer_key(model.seed, "dropout"), step
         )  # (batch, 16)
-    logits = dense(dropout_1, p["probability.kernel"], bias=p["probability.bias"])  # (batch, 1)
-    record({**locals(), "dense": dense_1, "dropout": dropout_1}, "dense dropout")
+    logits = affine(dropout_1, p["probability.kernel"], bias=p["probability.bias"])  # (batch, 1)
+    record({**locals(), "dropout": dropout_1}, "dense dropout")
     if targets is None:
         return None, logits, None
     loss = total_loss(model, logits, targets, sample_weights)
@@ -166,12 +166,12 @@ def forward_backward(model, inputs, targets=None, sample_weights=None, step=0, t
     d_probability_logits = binary_crossentropy_from_logits_gradient(
         logits, benign.astype(logits.dtype), weights=weights
     )  # (batch, 1)
-    g["probability.kernel"] = dense_kernel_gradient(dropout_1, d_probability_logits)  # (16, 1)
+    g["probability.kernel"] = affine_kernel_gradient(dropout_1, d_probability_logits)  # (16, 1)
     g["probability.bias"] = channel_sum(d_probability_logits)  # (1,)
-    d_dropout = dense(d_probability_logits, p["probability.kernel"].T)  # (batch, 16)
+    d_dropout = affine(d_probability_logits, p["probability.kernel"].T)  # (batch, 16)
     d_dense = d_dropout * dropout_mask_1  # (batch, 16)
-    d_dense_preactivation = relu_gradient(d_dense, dense_1)  # (batch, 16)
-    d_dense_kernel = dense_kernel_gradient(measurements, d_dense_preactivation)  # (30, 16)
+    d_dense_preactivation = relu_gradient(d_dense, dense)  # (batch, 16)
+    d_dense_kernel = affine_kernel_gradient(measurements, d_dense_preactivation)  # (30, 16)
     g["dense.bias"] = channel_sum(d_dense_preactivation)  # (16,)
     d_dense_kernel_2 = 0.002 * p["dense.kernel"]  # (30, 16)
     g["dense.kernel"] = added(d_dense_kernel, d_dense_kernel_2)  # (30, 16)

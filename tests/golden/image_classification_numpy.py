@@ -186,16 +186,7 @@ def convolve(x, kernel, y, strides, dilation):
             rows += product
 
 
-def dense(x, kernel, bias=None):
-    """x (..., D) @ kernel (D, K), as one product over all rows.
-
-    bias (K,) is added.
-    """
-    y = empty((*x.shape[:-1], kernel.shape[1]), x.dtype)
-    np.matmul(x.reshape(-1, x.shape[-1]), kernel, out=y.reshape(-1, y.shape[-1]))
-    if bias is not None:
-        y += bias
-    return y
+MEMORY = threading.local()  # each thread has its own: two never take the same block
 
 
 def conv2d_kernel_gradient(x, dy, kernel_shape, strides=(1, 1), padding=((0, 0), (0, 0))):
@@ -254,26 +245,6 @@ def conv2d_input_gradient(dy, kernel, input_shape, strides=(1, 1), padding=((0, 
     if np.any(padding):
         dx = dx[:, top : top + height, left : left + width]
     return dx
-
-
-def dense_kernel_gradient(x, dy):
-    """Gradient of dense with respect to its kernel: x (..., D), dy (..., K) to (D, K)."""
-    dkernel = empty((x.shape[-1], dy.shape[-1]), dy.dtype)
-    rows, drows = x.reshape(-1, x.shape[-1]), dy.reshape(-1, dy.shape[-1])
-    np.matmul(rows.T, drows, out=dkernel)
-    return dkernel
-
-
-def added(a, b, out=None):
-    """a + b, where they have the same shape. It may be written over one of them."""
-    if a.shape != b.shape or a.dtype != b.dtype:
-        return np.asarray(a + b)
-    y = empty(a.shape, a.dtype) if out is None else out
-    np.add(a, b, out=y)
-    return y
-
-
-MEMORY = threading.local()  # each thread has its own: two never take the same block
 
 
 def references(blocks):
@@ -390,6 +361,35 @@ def channel_norm_gradient(dy, normalized, gamma, inverse_deviation, out=None):
         dx[part] -= product
         dx[part] *= scale
     return dx.reshape(dy.shape), dgamma, dbeta
+
+
+def affine(x, kernel, bias=None):
+    """x (..., D) @ kernel (D, K), as one product over all rows.
+
+    bias (K,) is added.
+    """
+    y = empty((*x.shape[:-1], kernel.shape[1]), x.dtype)
+    np.matmul(x.reshape(-1, x.shape[-1]), kernel, out=y.reshape(-1, y.shape[-1]))
+    if bias is not None:
+        y += bias
+    return y
+
+
+def affine_kernel_gradient(x, dy):
+    """Gradient of affine with respect to its kernel: x (..., D), dy (..., K) to (D, K)."""
+    dkernel = empty((x.shape[-1], dy.shape[-1]), dy.dtype)
+    rows, drows = x.reshape(-1, x.shape[-1]), dy.reshape(-1, dy.shape[-1])
+    np.matmul(rows.T, drows, out=dkernel)
+    return dkernel
+
+
+def added(a, b, out=None):
+    """a + b, where they have the same shape. It may be written over one of them."""
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return np.asarray(a + b)
+    y = empty(a.shape, a.dtype) if out is None else out
+    np.add(a, b, out=y)
+    return y
 
 
 # Model ------------------------------------------------------------------------------------------
@@ -747,7 +747,7 @@ def forward_backward(model, inputs, targets=None, sample_weights=None, step=0, t
         dropout_1, dropout_mask_1 = dropout(
             global_average_pool2d, 0.2, layer_key(model.seed, "dropout"), step
         )  # (batch, 64)
-    logits = dense(
+    logits = affine(
         dropout_1, p["probabilities.kernel"], bias=p["probabilities.bias"]
     )  # (batch, 10)
     record(
@@ -795,9 +795,11 @@ def forward_backward(model, inputs, targets=None, sample_weights=None, step=0, t
     d_probabilities_logits = sparse_categorical_crossentropy_from_logits_gradient(
         logits, label, weights=weights
     )  # (batch, 10)
-    g["probabilities.kernel"] = dense_kernel_gradient(dropout_1, d_probabilities_logits)  # (64, 10)
+    g["probabilities.kernel"] = affine_kernel_gradient(
+        dropout_1, d_probabilities_logits
+    )  # (64, 10)
     g["probabilities.bias"] = channel_sum(d_probabilities_logits)  # (10,)
-    d_dropout = dense(d_probabilities_logits, p["probabilities.kernel"].T)  # (batch, 64)
+    d_dropout = affine(d_probabilities_logits, p["probabilities.kernel"].T)  # (batch, 64)
     d_global_average_pool2d = d_dropout * dropout_mask_1  # (batch, 64)
     d_stage_1_z = np.broadcast_to(
         d_global_average_pool2d[:, None, None, :] * (d_global_average_pool2d.size / stage_1_z.size),

@@ -161,26 +161,6 @@ def gru_gradient(d_outputs, d_h, saved, kernel, recurrent_kernel):
     return dx, dkernel, drecurrent_kernel, dbias, d_hidden
 
 
-def dense(x, kernel, bias=None):
-    """x (..., D) @ kernel (D, K), as one product over all rows.
-
-    bias (K,) is added.
-    """
-    y = empty((*x.shape[:-1], kernel.shape[1]), x.dtype)
-    np.matmul(x.reshape(-1, x.shape[-1]), kernel, out=y.reshape(-1, y.shape[-1]))
-    if bias is not None:
-        y += bias
-    return y
-
-
-def dense_kernel_gradient(x, dy):
-    """Gradient of dense with respect to its kernel: x (..., D), dy (..., K) to (D, K)."""
-    dkernel = empty((x.shape[-1], dy.shape[-1]), dy.dtype)
-    rows, drows = x.reshape(-1, x.shape[-1]), dy.reshape(-1, dy.shape[-1])
-    np.matmul(rows.T, drows, out=dkernel)
-    return dkernel
-
-
 MEMORY = threading.local()  # each thread has its own: two never take the same block
 
 
@@ -222,6 +202,26 @@ def empty(shape, dtype):
     return np.ndarray(shape, dtype, block)
 
 
+def affine(x, kernel, bias=None):
+    """x (..., D) @ kernel (D, K), as one product over all rows.
+
+    bias (K,) is added.
+    """
+    y = empty((*x.shape[:-1], kernel.shape[1]), x.dtype)
+    np.matmul(x.reshape(-1, x.shape[-1]), kernel, out=y.reshape(-1, y.shape[-1]))
+    if bias is not None:
+        y += bias
+    return y
+
+
+def affine_kernel_gradient(x, dy):
+    """Gradient of affine with respect to its kernel: x (..., D), dy (..., K) to (D, K)."""
+    dkernel = empty((x.shape[-1], dy.shape[-1]), dy.dtype)
+    rows, drows = x.reshape(-1, x.shape[-1]), dy.reshape(-1, dy.shape[-1])
+    np.matmul(rows.T, drows, out=dkernel)
+    return dkernel
+
+
 # Model ------------------------------------------------------------------------------------------
 class MarketVolatility:
     """The arrays of a network by path, and the seed of its masks."""
@@ -242,7 +242,7 @@ def forward_backward(model, inputs, targets=None, sample_weights=None, step=0, t
     gru_1, gru_saved = last_step(
         gru(returns, p["gru.kernel"], p["gru.recurrent_kernel"], p["gru.bias"])
     )[::2]  # (batch, 16)
-    preactivation = dense(gru_1, p["forecast.kernel"], bias=p["forecast.bias"])  # (batch, 1)
+    preactivation = affine(gru_1, p["forecast.kernel"], bias=p["forecast.bias"])  # (batch, 1)
     forecast = softplus(preactivation)  # (batch, 1)
     record({**locals(), "gru": gru_1}, "gru forecast")
     if targets is None:
@@ -255,9 +255,9 @@ def forward_backward(model, inputs, targets=None, sample_weights=None, step=0, t
     g = {}
     d_forecast = mean_absolute_error_gradient(forecast, volatility, weights=weights)  # (batch, 1)
     d_forecast_preactivation = softplus_gradient(d_forecast, preactivation)  # (batch, 1)
-    g["forecast.kernel"] = dense_kernel_gradient(gru_1, d_forecast_preactivation)  # (16, 1)
+    g["forecast.kernel"] = affine_kernel_gradient(gru_1, d_forecast_preactivation)  # (16, 1)
     g["forecast.bias"] = channel_sum(d_forecast_preactivation)  # (1,)
-    d_gru = dense(d_forecast_preactivation, p["forecast.kernel"].T)  # (batch, 16)
+    d_gru = affine(d_forecast_preactivation, p["forecast.kernel"].T)  # (batch, 16)
     _, g["gru.kernel"], g["gru.recurrent_kernel"], g["gru.bias"], _ = gru_gradient(
         None, d_gru, gru_saved, p["gru.kernel"], p["gru.recurrent_kernel"]
     )

@@ -59,26 +59,6 @@ def channel_sum(x):
     return np.ones(len(x), x.dtype) @ x
 
 
-def dense(x, kernel, bias=None):
-    """x (..., D) @ kernel (D, K), as one product over all rows.
-
-    bias (K,) is added.
-    """
-    y = empty((*x.shape[:-1], kernel.shape[1]), x.dtype)
-    np.matmul(x.reshape(-1, x.shape[-1]), kernel, out=y.reshape(-1, y.shape[-1]))
-    if bias is not None:
-        y += bias
-    return y
-
-
-def dense_kernel_gradient(x, dy):
-    """Gradient of dense with respect to its kernel: x (..., D), dy (..., K) to (D, K)."""
-    dkernel = empty((x.shape[-1], dy.shape[-1]), dy.dtype)
-    rows, drows = x.reshape(-1, x.shape[-1]), dy.reshape(-1, dy.shape[-1])
-    np.matmul(rows.T, drows, out=dkernel)
-    return dkernel
-
-
 MEMORY = threading.local()  # each thread has its own: two never take the same block
 
 
@@ -120,6 +100,26 @@ def empty(shape, dtype):
     return np.ndarray(shape, dtype, block)
 
 
+def affine(x, kernel, bias=None):
+    """x (..., D) @ kernel (D, K), as one product over all rows.
+
+    bias (K,) is added.
+    """
+    y = empty((*x.shape[:-1], kernel.shape[1]), x.dtype)
+    np.matmul(x.reshape(-1, x.shape[-1]), kernel, out=y.reshape(-1, y.shape[-1]))
+    if bias is not None:
+        y += bias
+    return y
+
+
+def affine_kernel_gradient(x, dy):
+    """Gradient of affine with respect to its kernel: x (..., D), dy (..., K) to (D, K)."""
+    dkernel = empty((x.shape[-1], dy.shape[-1]), dy.dtype)
+    rows, drows = x.reshape(-1, x.shape[-1]), dy.reshape(-1, dy.shape[-1])
+    np.matmul(rows.T, drows, out=dkernel)
+    return dkernel
+
+
 # Model ------------------------------------------------------------------------------------------
 class Mlp:
     """The arrays of a network by path, and the seed of its masks."""
@@ -137,10 +137,10 @@ def forward_backward(model, inputs, targets=None, sample_weights=None, step=0, t
     """
     p = model.parameters
     image = inputs["image"]  # (batch, 64)
-    dense_1 = sigmoid(dense(image, p["dense.kernel"], bias=p["dense.bias"]))  # (batch, 64)
-    dense_2 = np.tanh(dense(dense_1, p["dense_2.kernel"], bias=p["dense_2.bias"]))  # (batch, 32)
-    logits = dense(dense_2, p["probabilities.kernel"], bias=p["probabilities.bias"])  # (batch, 10)
-    record({**locals(), "dense": dense_1}, "dense dense_2")
+    dense = sigmoid(affine(image, p["dense.kernel"], bias=p["dense.bias"]))  # (batch, 64)
+    dense_2 = np.tanh(affine(dense, p["dense_2.kernel"], bias=p["dense_2.bias"]))  # (batch, 32)
+    logits = affine(dense_2, p["probabilities.kernel"], bias=p["probabilities.bias"])  # (batch, 10)
+    record(locals(), "dense dense_2")
     if targets is None:
         return None, logits, None
     loss = total_loss(model, logits, targets, sample_weights)
@@ -152,15 +152,15 @@ def forward_backward(model, inputs, targets=None, sample_weights=None, step=0, t
     d_probabilities_logits = sparse_categorical_crossentropy_from_logits_gradient(
         logits, label, weights=weights
     )  # (batch, 10)
-    g["probabilities.kernel"] = dense_kernel_gradient(dense_2, d_probabilities_logits)  # (32, 10)
+    g["probabilities.kernel"] = affine_kernel_gradient(dense_2, d_probabilities_logits)  # (32, 10)
     g["probabilities.bias"] = channel_sum(d_probabilities_logits)  # (10,)
-    d_dense_2 = dense(d_probabilities_logits, p["probabilities.kernel"].T)  # (batch, 32)
+    d_dense_2 = affine(d_probabilities_logits, p["probabilities.kernel"].T)  # (batch, 32)
     d_dense_2_preactivation = tanh_gradient(d_dense_2, dense_2)  # (batch, 32)
-    g["dense_2.kernel"] = dense_kernel_gradient(dense_1, d_dense_2_preactivation)  # (64, 32)
+    g["dense_2.kernel"] = affine_kernel_gradient(dense, d_dense_2_preactivation)  # (64, 32)
     g["dense_2.bias"] = channel_sum(d_dense_2_preactivation)  # (32,)
-    d_dense = dense(d_dense_2_preactivation, p["dense_2.kernel"].T)  # (batch, 64)
-    d_dense_logits = sigmoid_gradient(d_dense, dense_1)  # (batch, 64)
-    g["dense.kernel"] = dense_kernel_gradient(image, d_dense_logits)  # (64, 64)
+    d_dense = affine(d_dense_2_preactivation, p["dense_2.kernel"].T)  # (batch, 64)
+    d_dense_logits = sigmoid_gradient(d_dense, dense)  # (batch, 64)
+    g["dense.kernel"] = affine_kernel_gradient(image, d_dense_logits)  # (64, 64)
     g["dense.bias"] = channel_sum(d_dense_logits)  # (64,)
     return loss, logits, {path: g[path] for path in p if path in g}
 

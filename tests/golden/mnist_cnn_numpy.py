@@ -174,18 +174,7 @@ def convolve(x, kernel, y, strides, dilation):
             rows += product
 
 
-def dense(x, kernel, bias=None, *, relu=False):
-    """x (..., D) @ kernel (D, K), as one product over all rows.
-
-    bias (K,) is added. relu puts 0 in the place of what is negative.
-    """
-    y = empty((*x.shape[:-1], kernel.shape[1]), x.dtype)
-    np.matmul(x.reshape(-1, x.shape[-1]), kernel, out=y.reshape(-1, y.shape[-1]))
-    if bias is not None:
-        y += bias
-    if relu:
-        np.maximum(y, 0, out=y)
-    return y
+MEMORY = threading.local()  # each thread has its own: two never take the same block
 
 
 def conv2d_kernel_gradient(x, dy, kernel_shape):
@@ -240,17 +229,6 @@ def conv2d_input_gradient(dy, kernel, input_shape):
                 target = dx[part, i:, j:]
                 target[:, :out_height, :out_width] += dpatches[:, :, :, i, j]
     return dx
-
-
-def dense_kernel_gradient(x, dy):
-    """Gradient of dense with respect to its kernel: x (..., D), dy (..., K) to (D, K)."""
-    dkernel = empty((x.shape[-1], dy.shape[-1]), dy.dtype)
-    rows, drows = x.reshape(-1, x.shape[-1]), dy.reshape(-1, dy.shape[-1])
-    np.matmul(rows.T, drows, out=dkernel)
-    return dkernel
-
-
-MEMORY = threading.local()  # each thread has its own: two never take the same block
 
 
 def references(blocks):
@@ -332,6 +310,28 @@ def max_pool2d(x, pool_size):
     return y
 
 
+def affine(x, kernel, bias=None, *, relu=False):
+    """x (..., D) @ kernel (D, K), as one product over all rows.
+
+    bias (K,) is added. relu puts 0 in the place of what is negative.
+    """
+    y = empty((*x.shape[:-1], kernel.shape[1]), x.dtype)
+    np.matmul(x.reshape(-1, x.shape[-1]), kernel, out=y.reshape(-1, y.shape[-1]))
+    if bias is not None:
+        y += bias
+    if relu:
+        np.maximum(y, 0, out=y)
+    return y
+
+
+def affine_kernel_gradient(x, dy):
+    """Gradient of affine with respect to its kernel: x (..., D), dy (..., K) to (D, K)."""
+    dkernel = empty((x.shape[-1], dy.shape[-1]), dy.dtype)
+    rows, drows = x.reshape(-1, x.shape[-1]), dy.reshape(-1, dy.shape[-1])
+    np.matmul(rows.T, drows, out=dkernel)
+    return dkernel
+
+
 # Model ------------------------------------------------------------------------------------------
 class MnistCnn:
     """The arrays of a network by path, and the seed of its masks."""
@@ -359,8 +359,8 @@ def forward_backward(model, inputs, targets=None, sample_weights=None, step=0, t
         max_pool2d_2, p["conv3.kernel"], bias=p["conv3.bias"], relu=True
     )  # (batch, 3, 3, 64)
     flatten = conv3.reshape(-1, 576)  # (batch, 576)
-    hidden = dense(flatten, p["hidden.kernel"], bias=p["hidden.bias"], relu=True)  # (batch, 64)
-    logits = dense(hidden, p["probabilities.kernel"], bias=p["probabilities.bias"])  # (batch, 10)
+    hidden = affine(flatten, p["hidden.kernel"], bias=p["hidden.bias"], relu=True)  # (batch, 64)
+    logits = affine(hidden, p["probabilities.kernel"], bias=p["probabilities.bias"])  # (batch, 10)
     record(
         {**locals(), "max_pool2d": max_pool2d_1},
         "conv1 max_pool2d conv2 max_pool2d_2 conv3 flatten hidden",
@@ -376,14 +376,14 @@ def forward_backward(model, inputs, targets=None, sample_weights=None, step=0, t
     d_probabilities_logits = sparse_categorical_crossentropy_from_logits_gradient(
         logits, label, weights=weights
     )  # (batch, 10)
-    g["probabilities.kernel"] = dense_kernel_gradient(hidden, d_probabilities_logits)  # (64, 10)
+    g["probabilities.kernel"] = affine_kernel_gradient(hidden, d_probabilities_logits)  # (64, 10)
     g["probabilities.bias"] = channel_sum(d_probabilities_logits)  # (10,)
-    d_hidden = dense(d_probabilities_logits, p["probabilities.kernel"].T)  # (batch, 64)
+    d_hidden = affine(d_probabilities_logits, p["probabilities.kernel"].T)  # (batch, 64)
     d_hidden_preactivation = relu_gradient(d_hidden, hidden, out=d_hidden)  # (batch, 64)
-    g["hidden.kernel"] = dense_kernel_gradient(flatten, d_hidden_preactivation)  # (576, 64)
+    g["hidden.kernel"] = affine_kernel_gradient(flatten, d_hidden_preactivation)  # (576, 64)
     del flatten
     g["hidden.bias"] = channel_sum(d_hidden_preactivation)  # (64,)
-    d_flatten = dense(d_hidden_preactivation, p["hidden.kernel"].T)  # (batch, 576)
+    d_flatten = affine(d_hidden_preactivation, p["hidden.kernel"].T)  # (batch, 576)
     d_conv3 = d_flatten.reshape(conv3.shape)  # (batch, 3, 3, 64)
     del d_flatten
     d_conv3_preactivation = relu_gradient(d_conv3, conv3, out=d_conv3)  # (batch, 3, 3, 64)

@@ -175,16 +175,7 @@ def convolve(x, kernel, y, strides, dilation):
             rows += product
 
 
-def dense(x, kernel, bias=None):
-    """x (..., D) @ kernel (D, K), as one product over all rows.
-
-    bias (K,) is added.
-    """
-    y = empty((*x.shape[:-1], kernel.shape[1]), x.dtype)
-    np.matmul(x.reshape(-1, x.shape[-1]), kernel, out=y.reshape(-1, y.shape[-1]))
-    if bias is not None:
-        y += bias
-    return y
+MEMORY = threading.local()  # each thread has its own: two never take the same block
 
 
 def conv2d_kernel_gradient(x, dy, kernel_shape, strides=(1, 1), padding=((0, 0), (0, 0))):
@@ -211,26 +202,6 @@ def conv2d_kernel_gradient(x, dy, kernel_shape, strides=(1, 1), padding=((0, 0),
             np.matmul(below.swapaxes(1, 2), dpart, out=products)
             dkernel[i] += products.sum(axis=0).reshape(dkernel[i].shape)
     return dkernel
-
-
-def dense_kernel_gradient(x, dy):
-    """Gradient of dense with respect to its kernel: x (..., D), dy (..., K) to (D, K)."""
-    dkernel = empty((x.shape[-1], dy.shape[-1]), dy.dtype)
-    rows, drows = x.reshape(-1, x.shape[-1]), dy.reshape(-1, dy.shape[-1])
-    np.matmul(rows.T, drows, out=dkernel)
-    return dkernel
-
-
-def added(a, b, out=None):
-    """a + b, where they have the same shape. It may be written over one of them."""
-    if a.shape != b.shape or a.dtype != b.dtype:
-        return np.asarray(a + b)
-    y = empty(a.shape, a.dtype) if out is None else out
-    np.add(a, b, out=y)
-    return y
-
-
-MEMORY = threading.local()  # each thread has its own: two never take the same block
 
 
 def references(blocks):
@@ -269,6 +240,35 @@ def empty(shape, dtype):
         block = np.empty(size, np.uint8)
         held.setdefault(size, []).append(block)
     return np.ndarray(shape, dtype, block)
+
+
+def affine(x, kernel, bias=None):
+    """x (..., D) @ kernel (D, K), as one product over all rows.
+
+    bias (K,) is added.
+    """
+    y = empty((*x.shape[:-1], kernel.shape[1]), x.dtype)
+    np.matmul(x.reshape(-1, x.shape[-1]), kernel, out=y.reshape(-1, y.shape[-1]))
+    if bias is not None:
+        y += bias
+    return y
+
+
+def affine_kernel_gradient(x, dy):
+    """Gradient of affine with respect to its kernel: x (..., D), dy (..., K) to (D, K)."""
+    dkernel = empty((x.shape[-1], dy.shape[-1]), dy.dtype)
+    rows, drows = x.reshape(-1, x.shape[-1]), dy.reshape(-1, dy.shape[-1])
+    np.matmul(rows.T, drows, out=dkernel)
+    return dkernel
+
+
+def added(a, b, out=None):
+    """a + b, where they have the same shape. It may be written over one of them."""
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return np.asarray(a + b)
+    y = empty(a.shape, a.dtype) if out is None else out
+    np.add(a, b, out=y)
+    return y
 
 
 def step_major(x):
@@ -419,7 +419,7 @@ def forward_backward(model, inputs, targets=None, sample_weights=None, step=0, t
             p["lstm.recurrent_bias"],
         )
     )[::3]  # (batch, 32)
-    logits = dense(lstm_1, p["logits.kernel"], bias=p["logits.bias"])  # (batch, 4)
+    logits = affine(lstm_1, p["logits.kernel"], bias=p["logits.bias"])  # (batch, 4)
     record({**locals(), "conv1d": conv1d_1, "lstm": lstm_1}, "conv1d lstm logits")
     if targets is None:
         return None, logits, None
@@ -432,9 +432,9 @@ def forward_backward(model, inputs, targets=None, sample_weights=None, step=0, t
     d_logits = sparse_categorical_crossentropy_from_logits_gradient(
         logits, activity, weights=weights
     )  # (batch, 4)
-    g["logits.kernel"] = dense_kernel_gradient(lstm_1, d_logits)  # (32, 4)
+    g["logits.kernel"] = affine_kernel_gradient(lstm_1, d_logits)  # (32, 4)
     g["logits.bias"] = channel_sum(d_logits)  # (4,)
-    d_lstm = dense(d_logits, p["logits.kernel"].T)  # (batch, 32)
+    d_lstm = affine(d_logits, p["logits.kernel"].T)  # (batch, 32)
     d_conv1d, g["lstm.kernel"], g["lstm.recurrent_kernel"], g["lstm.bias"], _, _ = lstm_gradient(
         None, d_lstm, lstm_saved, p["lstm.kernel"], p["lstm.recurrent_kernel"]
     )  # (batch, 48, 32)

@@ -50,35 +50,6 @@ def channel_sum(x):
     return np.ones(len(x), x.dtype) @ x
 
 
-def dense(x, kernel, bias=None):
-    """x (..., D) @ kernel (D, K), as one product over all rows.
-
-    bias (K,) is added.
-    """
-    y = empty((*x.shape[:-1], kernel.shape[1]), x.dtype)
-    np.matmul(x.reshape(-1, x.shape[-1]), kernel, out=y.reshape(-1, y.shape[-1]))
-    if bias is not None:
-        y += bias
-    return y
-
-
-def dense_kernel_gradient(x, dy):
-    """Gradient of dense with respect to its kernel: x (..., D), dy (..., K) to (D, K)."""
-    dkernel = empty((x.shape[-1], dy.shape[-1]), dy.dtype)
-    rows, drows = x.reshape(-1, x.shape[-1]), dy.reshape(-1, dy.shape[-1])
-    np.matmul(rows.T, drows, out=dkernel)
-    return dkernel
-
-
-def added(a, b, out=None):
-    """a + b, where they have the same shape. It may be written over one of them."""
-    if a.shape != b.shape or a.dtype != b.dtype:
-        return np.asarray(a + b)
-    y = empty(a.shape, a.dtype) if out is None else out
-    np.add(a, b, out=y)
-    return y
-
-
 MEMORY = threading.local()  # each thread has its own: two never take the same block
 
 
@@ -118,6 +89,35 @@ def empty(shape, dtype):
         block = np.empty(size, np.uint8)
         held.setdefault(size, []).append(block)
     return np.ndarray(shape, dtype, block)
+
+
+def affine(x, kernel, bias=None):
+    """x (..., D) @ kernel (D, K), as one product over all rows.
+
+    bias (K,) is added.
+    """
+    y = empty((*x.shape[:-1], kernel.shape[1]), x.dtype)
+    np.matmul(x.reshape(-1, x.shape[-1]), kernel, out=y.reshape(-1, y.shape[-1]))
+    if bias is not None:
+        y += bias
+    return y
+
+
+def affine_kernel_gradient(x, dy):
+    """Gradient of affine with respect to its kernel: x (..., D), dy (..., K) to (D, K)."""
+    dkernel = empty((x.shape[-1], dy.shape[-1]), dy.dtype)
+    rows, drows = x.reshape(-1, x.shape[-1]), dy.reshape(-1, dy.shape[-1])
+    np.matmul(rows.T, drows, out=dkernel)
+    return dkernel
+
+
+def added(a, b, out=None):
+    """a + b, where they have the same shape. It may be written over one of them."""
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return np.asarray(a + b)
+    y = empty(a.shape, a.dtype) if out is None else out
+    np.add(a, b, out=y)
+    return y
 
 
 def step_major(x):
@@ -260,7 +260,7 @@ def forward_backward(model, inputs, targets=None, sample_weights=None, step=0, t
     lstm2, lstm2_saved = last_step(
         lstm(lstm1, p["lstm2.kernel"], p["lstm2.recurrent_kernel"], p["lstm2.bias"])
     )[::3]  # (batch, 64)
-    logits = dense(lstm2, p["probabilities.kernel"], bias=p["probabilities.bias"])  # (batch, 9)
+    logits = affine(lstm2, p["probabilities.kernel"], bias=p["probabilities.bias"])  # (batch, 9)
     record(locals(), "lstm1 lstm2")
     if targets is None:
         return None, logits, None
@@ -274,9 +274,9 @@ def forward_backward(model, inputs, targets=None, sample_weights=None, step=0, t
     d_probabilities_logits = sparse_categorical_crossentropy_from_logits_gradient(
         logits, speaker, weights=weights
     )  # (batch, 9)
-    g["probabilities.kernel"] = dense_kernel_gradient(lstm2, d_probabilities_logits)  # (64, 9)
+    g["probabilities.kernel"] = affine_kernel_gradient(lstm2, d_probabilities_logits)  # (64, 9)
     g["probabilities.bias"] = channel_sum(d_probabilities_logits)  # (9,)
-    d_lstm2 = dense(d_probabilities_logits, p["probabilities.kernel"].T)  # (batch, 64)
+    d_lstm2 = affine(d_probabilities_logits, p["probabilities.kernel"].T)  # (batch, 64)
     d_lstm1, g["lstm2.kernel"], g["lstm2.recurrent_kernel"], g["lstm2.bias"], _, _ = lstm_gradient(
         None, d_lstm2, lstm2_saved, p["lstm2.kernel"], p["lstm2.recurrent_kernel"]
     )  # (batch, 25, 64)

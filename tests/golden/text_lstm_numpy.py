@@ -50,35 +50,6 @@ def channel_sum(x):
     return np.ones(len(x), x.dtype) @ x
 
 
-def dense(x, kernel, bias=None):
-    """x (..., D) @ kernel (D, K), as one product over all rows.
-
-    bias (K,) is added.
-    """
-    y = empty((*x.shape[:-1], kernel.shape[1]), x.dtype)
-    np.matmul(x.reshape(-1, x.shape[-1]), kernel, out=y.reshape(-1, y.shape[-1]))
-    if bias is not None:
-        y += bias
-    return y
-
-
-def dense_kernel_gradient(x, dy):
-    """Gradient of dense with respect to its kernel: x (..., D), dy (..., K) to (D, K)."""
-    dkernel = empty((x.shape[-1], dy.shape[-1]), dy.dtype)
-    rows, drows = x.reshape(-1, x.shape[-1]), dy.reshape(-1, dy.shape[-1])
-    np.matmul(rows.T, drows, out=dkernel)
-    return dkernel
-
-
-def added(a, b, out=None):
-    """a + b, where they have the same shape. It may be written over one of them."""
-    if a.shape != b.shape or a.dtype != b.dtype:
-        return np.asarray(a + b)
-    y = empty(a.shape, a.dtype) if out is None else out
-    np.add(a, b, out=y)
-    return y
-
-
 MEMORY = threading.local()  # each thread has its own: two never take the same block
 
 
@@ -135,6 +106,35 @@ def empty(shape, dtype):
         block = np.empty(size, np.uint8)
         held.setdefault(size, []).append(block)
     return np.ndarray(shape, dtype, block)
+
+
+def affine(x, kernel, bias=None):
+    """x (..., D) @ kernel (D, K), as one product over all rows.
+
+    bias (K,) is added.
+    """
+    y = empty((*x.shape[:-1], kernel.shape[1]), x.dtype)
+    np.matmul(x.reshape(-1, x.shape[-1]), kernel, out=y.reshape(-1, y.shape[-1]))
+    if bias is not None:
+        y += bias
+    return y
+
+
+def affine_kernel_gradient(x, dy):
+    """Gradient of affine with respect to its kernel: x (..., D), dy (..., K) to (D, K)."""
+    dkernel = empty((x.shape[-1], dy.shape[-1]), dy.dtype)
+    rows, drows = x.reshape(-1, x.shape[-1]), dy.reshape(-1, dy.shape[-1])
+    np.matmul(rows.T, drows, out=dkernel)
+    return dkernel
+
+
+def added(a, b, out=None):
+    """a + b, where they have the same shape. It may be written over one of them."""
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return np.asarray(a + b)
+    y = empty(a.shape, a.dtype) if out is None else out
+    np.add(a, b, out=y)
+    return y
 
 
 def step_major(x):
@@ -293,7 +293,7 @@ def forward_backward(model, inputs, targets=None, sample_weights=None, step=0, t
     lstm_1, lstm_saved = last_step(
         lstm(embedding, p["lstm.kernel"], p["lstm.recurrent_kernel"], p["lstm.bias"], mask=mask)
     )[::3]  # (batch, 64)
-    logits = dense(lstm_1, p["probabilities.kernel"], bias=p["probabilities.bias"])  # (batch, 4)
+    logits = affine(lstm_1, p["probabilities.kernel"], bias=p["probabilities.bias"])  # (batch, 4)
     record({**locals(), "lstm": lstm_1}, "embedding lstm")
     if targets is None:
         return None, logits, None
@@ -307,9 +307,9 @@ def forward_backward(model, inputs, targets=None, sample_weights=None, step=0, t
     d_probabilities_logits = sparse_categorical_crossentropy_from_logits_gradient(
         logits, genre, weights=weights
     )  # (batch, 4)
-    g["probabilities.kernel"] = dense_kernel_gradient(lstm_1, d_probabilities_logits)  # (64, 4)
+    g["probabilities.kernel"] = affine_kernel_gradient(lstm_1, d_probabilities_logits)  # (64, 4)
     g["probabilities.bias"] = channel_sum(d_probabilities_logits)  # (4,)
-    d_lstm = dense(d_probabilities_logits, p["probabilities.kernel"].T)  # (batch, 64)
+    d_lstm = affine(d_probabilities_logits, p["probabilities.kernel"].T)  # (batch, 64)
     d_embedding, g["lstm.kernel"], g["lstm.recurrent_kernel"], g["lstm.bias"], _, _ = lstm_gradient(
         None, d_lstm, lstm_saved, p["lstm.kernel"], p["lstm.recurrent_kernel"], mask
     )  # (batch, 40, 64)

@@ -163,18 +163,7 @@ def convolve(x, kernel, y, strides, dilation):
             rows += product
 
 
-def dense(x, kernel, bias=None, *, relu=False):
-    """x (..., D) @ kernel (D, K), as one product over all rows.
-
-    bias (K,) is added. relu puts 0 in the place of what is negative.
-    """
-    y = empty((*x.shape[:-1], kernel.shape[1]), x.dtype)
-    np.matmul(x.reshape(-1, x.shape[-1]), kernel, out=y.reshape(-1, y.shape[-1]))
-    if bias is not None:
-        y += bias
-    if relu:
-        np.maximum(y, 0, out=y)
-    return y
+MEMORY = threading.local()  # each thread has its own: two never take the same block
 
 
 def conv2d_kernel_gradient(x, dy, kernel_shape):
@@ -201,26 +190,6 @@ def conv2d_kernel_gradient(x, dy, kernel_shape):
             np.matmul(below.swapaxes(1, 2), dpart, out=products)
             dkernel[i] += products.sum(axis=0).reshape(dkernel[i].shape)
     return dkernel
-
-
-def dense_kernel_gradient(x, dy):
-    """Gradient of dense with respect to its kernel: x (..., D), dy (..., K) to (D, K)."""
-    dkernel = empty((x.shape[-1], dy.shape[-1]), dy.dtype)
-    rows, drows = x.reshape(-1, x.shape[-1]), dy.reshape(-1, dy.shape[-1])
-    np.matmul(rows.T, drows, out=dkernel)
-    return dkernel
-
-
-def added(a, b, out=None):
-    """a + b, where they have the same shape. It may be written over one of them."""
-    if a.shape != b.shape or a.dtype != b.dtype:
-        return np.asarray(a + b)
-    y = empty(a.shape, a.dtype) if out is None else out
-    np.add(a, b, out=y)
-    return y
-
-
-MEMORY = threading.local()  # each thread has its own: two never take the same block
 
 
 def references(blocks):
@@ -261,6 +230,37 @@ def empty(shape, dtype):
     return np.ndarray(shape, dtype, block)
 
 
+def affine(x, kernel, bias=None, *, relu=False):
+    """x (..., D) @ kernel (D, K), as one product over all rows.
+
+    bias (K,) is added. relu puts 0 in the place of what is negative.
+    """
+    y = empty((*x.shape[:-1], kernel.shape[1]), x.dtype)
+    np.matmul(x.reshape(-1, x.shape[-1]), kernel, out=y.reshape(-1, y.shape[-1]))
+    if bias is not None:
+        y += bias
+    if relu:
+        np.maximum(y, 0, out=y)
+    return y
+
+
+def affine_kernel_gradient(x, dy):
+    """Gradient of affine with respect to its kernel: x (..., D), dy (..., K) to (D, K)."""
+    dkernel = empty((x.shape[-1], dy.shape[-1]), dy.dtype)
+    rows, drows = x.reshape(-1, x.shape[-1]), dy.reshape(-1, dy.shape[-1])
+    np.matmul(rows.T, drows, out=dkernel)
+    return dkernel
+
+
+def added(a, b, out=None):
+    """a + b, where they have the same shape. It may be written over one of them."""
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return np.asarray(a + b)
+    y = empty(a.shape, a.dtype) if out is None else out
+    np.add(a, b, out=y)
+    return y
+
+
 # Model ------------------------------------------------------------------------------------------
 class TwoInputs:
     """The arrays of a network by path, and the seed of its masks."""
@@ -281,22 +281,19 @@ def forward_backward(model, inputs, targets=None, sample_weights=None, step=0, t
     right = inputs["right"]  # (batch, 8, 8, 1)
     encode = conv2d(left, p["encode.kernel"], bias=p["encode.bias"], relu=True)  # (batch, 6, 6, 16)
     left_flat = encode.reshape(-1, 576)  # (batch, 576)
-    embed = np.tanh(dense(left_flat, p["embed.kernel"], bias=p["embed.bias"]))  # (batch, 32)
+    embed = np.tanh(affine(left_flat, p["embed.kernel"], bias=p["embed.bias"]))  # (batch, 32)
     encode_1 = conv2d(
         right, p["encode.kernel"], bias=p["encode.bias"], relu=True
     )  # (batch, 6, 6, 16)
     right_flat = encode_1.reshape(-1, 576)  # (batch, 576)
-    embed_1 = np.tanh(dense(right_flat, p["embed.kernel"], bias=p["embed.bias"]))  # (batch, 32)
+    embed_1 = np.tanh(affine(right_flat, p["embed.kernel"], bias=p["embed.bias"]))  # (batch, 32)
     product = embed * embed_1  # (batch, 32)
     pair = np.concatenate((embed, embed_1, product), axis=-1)  # (batch, 96)
-    dense_1 = dense(pair, p["dense.kernel"], bias=p["dense.bias"], relu=True)  # (batch, 32)
-    logits = dense(dense_1, p["alike.kernel"], bias=p["alike.bias"])  # (batch, 1)
-    logits_1 = dense(embed, p["probabilities.kernel"], bias=p["probabilities.bias"])  # (batch, 10)
+    dense = affine(pair, p["dense.kernel"], bias=p["dense.bias"], relu=True)  # (batch, 32)
+    logits = affine(dense, p["alike.kernel"], bias=p["alike.bias"])  # (batch, 1)
+    logits_1 = affine(embed, p["probabilities.kernel"], bias=p["probabilities.bias"])  # (batch, 10)
     raw = (logits, logits_1)
-    record(
-        {**locals(), "dense": dense_1},
-        "encode left_flat embed encode@1 right_flat embed@1 product pair dense",
-    )
+    record(locals(), "encode left_flat embed encode@1 right_flat embed@1 product pair dense")
     if targets is None:
         return None, raw, None
     loss = total_loss(model, raw, targets, sample_weights)
@@ -313,16 +310,16 @@ def forward_backward(model, inputs, targets=None, sample_weights=None, step=0, t
     d_probabilities_logits = sparse_categorical_crossentropy_from_logits_gradient(
         logits_1, digit, weights=weights_1
     )  # (batch, 10)
-    g["probabilities.kernel"] = dense_kernel_gradient(embed, d_probabilities_logits)  # (32, 10)
+    g["probabilities.kernel"] = affine_kernel_gradient(embed, d_probabilities_logits)  # (32, 10)
     g["probabilities.bias"] = channel_sum(d_probabilities_logits)  # (10,)
-    d_embed = dense(d_probabilities_logits, p["probabilities.kernel"].T)  # (batch, 32)
-    g["alike.kernel"] = dense_kernel_gradient(dense_1, d_alike_logits)  # (32, 1)
+    d_embed = affine(d_probabilities_logits, p["probabilities.kernel"].T)  # (batch, 32)
+    g["alike.kernel"] = affine_kernel_gradient(dense, d_alike_logits)  # (32, 1)
     g["alike.bias"] = channel_sum(d_alike_logits)  # (1,)
-    d_dense = dense(d_alike_logits, p["alike.kernel"].T)  # (batch, 32)
-    d_dense_preactivation = relu_gradient(d_dense, dense_1, out=d_dense)  # (batch, 32)
-    g["dense.kernel"] = dense_kernel_gradient(pair, d_dense_preactivation)  # (96, 32)
+    d_dense = affine(d_alike_logits, p["alike.kernel"].T)  # (batch, 32)
+    d_dense_preactivation = relu_gradient(d_dense, dense, out=d_dense)  # (batch, 32)
+    g["dense.kernel"] = affine_kernel_gradient(pair, d_dense_preactivation)  # (96, 32)
     g["dense.bias"] = channel_sum(d_dense_preactivation)  # (32,)
-    d_pair = dense(d_dense_preactivation, p["dense.kernel"].T)  # (batch, 96)
+    d_pair = affine(d_dense_preactivation, p["dense.kernel"].T)  # (batch, 96)
     d_embed_2 = d_pair[:, :32]  # (batch, 32)
     d_embed_3 = added(d_embed, d_embed_2, out=d_embed)  # (batch, 32)
     d_embed_1 = d_pair[:, 32:64]  # (batch, 32)
@@ -332,10 +329,10 @@ def forward_backward(model, inputs, targets=None, sample_weights=None, step=0, t
     d_embed_1_2 = d_product * embed  # (batch, 32)
     d_embed_1_3 = added(d_embed_1, d_embed_1_2)  # (batch, 32)
     d_embed_1_preactivation = tanh_gradient(d_embed_1_3, embed_1)  # (batch, 32)
-    d_embed_kernel = dense_kernel_gradient(right_flat, d_embed_1_preactivation)  # (576, 32)
+    d_embed_kernel = affine_kernel_gradient(right_flat, d_embed_1_preactivation)  # (576, 32)
     del right_flat
     d_embed_bias = channel_sum(d_embed_1_preactivation)  # (32,)
-    d_right_flat = dense(d_embed_1_preactivation, p["embed.kernel"].T)  # (batch, 576)
+    d_right_flat = affine(d_embed_1_preactivation, p["embed.kernel"].T)  # (batch, 576)
     d_encode_1 = d_right_flat.reshape(encode_1.shape)  # (batch, 6, 6, 16)
     del d_right_flat
     d_encode_1_preactivation = relu_gradient(
@@ -348,12 +345,12 @@ def forward_backward(model, inputs, targets=None, sample_weights=None, step=0, t
     d_encode_bias = channel_sum(d_encode_1_preactivation)  # (16,)
     del d_encode_1_preactivation
     d_embed_preactivation = tanh_gradient(d_embed_5, embed)  # (batch, 32)
-    d_embed_kernel_2 = dense_kernel_gradient(left_flat, d_embed_preactivation)  # (576, 32)
+    d_embed_kernel_2 = affine_kernel_gradient(left_flat, d_embed_preactivation)  # (576, 32)
     del left_flat
     g["embed.kernel"] = added(d_embed_kernel, d_embed_kernel_2)  # (576, 32)
     d_embed_bias_2 = channel_sum(d_embed_preactivation)  # (32,)
     g["embed.bias"] = added(d_embed_bias, d_embed_bias_2)  # (32,)
-    d_left_flat = dense(d_embed_preactivation, p["embed.kernel"].T)  # (batch, 576)
+    d_left_flat = affine(d_embed_preactivation, p["embed.kernel"].T)  # (batch, 576)
     d_encode = d_left_flat.reshape(encode.shape)  # (batch, 6, 6, 16)
     del d_left_flat
     d_encode_preactivation = relu_gradient(d_encode, encode, out=d_encode)  # (batch, 6, 6, 16)

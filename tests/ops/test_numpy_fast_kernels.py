@@ -12,6 +12,7 @@ from specc.backends.numpy.prelude_fast import activations as fast_activations
 from specc.backends.numpy.prelude_fast import attention as fast_attention
 from specc.backends.numpy.prelude_fast import convolution as fast_convolution
 from specc.backends.numpy.prelude_fast import normalization as fast_normalization
+from specc.backends.numpy.prelude_fast import products as fast_products
 from tests.ops.numpy_kernel_checks import assert_close, assert_float32
 
 
@@ -125,3 +126,22 @@ def test_gelu_in_both_precisions():
     assert_close(fast_activations.gelu(short[0]), activations.gelu(x), 5e-7)
     assert_close(fast_activations.gelu_gradient(short[1], short[0]), slope, 1e-6)
     assert np.shares_memory(fast_activations.gelu_gradient(dy, x, out=dy), dy)
+
+
+@pytest.mark.parametrize(
+    "name", [n for n, f in FAST.items() if "out" in [a.arg for a in f.args.args]]
+)
+def test_a_result_is_whole_wherever_it_may_be_written(name):
+    """The place may be a part of a larger array, as the gradient of a padded pool is."""
+    rng = np.random.default_rng(0)
+    kernel = {**vars(fast_activations), **vars(fast_products), **vars(fast_normalization)}[name]
+    arrays = [np.ascontiguousarray(each) for each in rng.normal(size=(2, 3, 5, 6, 4))]
+    if "norm" in name:  # gamma, and a deviation for each channel or each position
+        shape = (4,) if name.startswith("channel") else (3, 5, 6, 1)
+        arrays += [rng.normal(size=4), rng.normal(size=shape)]
+    part = np.zeros((3, 7, 8, 4))[:, 1:6, 1:7]
+    part[...] = arrays[0]
+    expected, found = kernel(*arrays), kernel(part, *arrays[1:], out=part)
+    several = isinstance(expected, tuple)
+    for a, b in zip(expected, found, strict=True) if several else [(expected, found)]:
+        np.testing.assert_allclose(b, a, rtol=1e-12)

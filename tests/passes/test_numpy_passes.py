@@ -35,10 +35,10 @@ def test_products_and_sums_become_kernels():
         "d_y = d_a + d_b  # (batch, 3)",
         "q = a @ b  # (batch, 3)",
     ) == [
-        "h = dense(x, p['a.kernel']) + p['a.bias']  # (batch, 4)",
-        'g["a.kernel"] = dense_kernel_gradient(x, d_h)  # (3, 4)',
-        'g["b.kernel"] = dense_kernel_gradient(s, d_s)  # (3, 4)',
-        "d_x = dense(d_h, p['a.kernel'].T)  # (batch, 3)",
+        "h = affine(x, p['a.kernel']) + p['a.bias']  # (batch, 4)",
+        'g["a.kernel"] = affine_kernel_gradient(x, d_h)  # (3, 4)',
+        'g["b.kernel"] = affine_kernel_gradient(s, d_s)  # (3, 4)',
+        "d_x = affine(d_h, p['a.kernel'].T)  # (batch, 3)",
         "d_y = added(d_a, d_b)  # (batch, 3)",
         "q = a @ b  # (batch, 3)",
     ]
@@ -65,11 +65,11 @@ def test_bias_and_relu_become_the_end_of_the_product():
     assert after(
         fuse_epilogues,
         'y = relu(conv2d(x, p["c.kernel"], strides=(2, 2)) + p["c.bias"])',
-        'z = np.tanh(dense(x, p["d.kernel"]) + p["d.bias"])',
+        'z = np.tanh(affine(x, p["d.kernel"]) + p["d.bias"])',
         "r = relu(x)",
     ) == [
         "y = conv2d(x, p['c.kernel'], strides=(2, 2), bias=p['c.bias'], relu=True)",
-        "z = np.tanh(dense(x, p['d.kernel'], bias=p['d.bias']))",
+        "z = np.tanh(affine(x, p['d.kernel'], bias=p['d.bias']))",
         "r = relu(x)",
     ]
 
@@ -88,17 +88,17 @@ def test_the_gradient_of_relu_moves_behind_the_pool():
 def test_only_what_nothing_reads_later_is_written_over():
     assert after(
         work_in_place,
-        "d_h = dense(d_y, w)",
+        "d_h = affine(d_y, w)",
         "d_pre = relu_gradient(d_h, h)",
-        "d_a = dense(d_pre, w)",
+        "d_a = affine(d_pre, w)",
         "d_x = added(d_a, d_pre)",
         "d_v = np.broadcast_to(d_x, s)",
         "d_w = relu_gradient(d_v, v)",
         "d_z = added(d_x, d_w)",
     ) == [
-        "d_h = dense(d_y, w)",
+        "d_h = affine(d_y, w)",
         "d_pre = relu_gradient(d_h, h, out=d_h)",
-        "d_a = dense(d_pre, w)",
+        "d_a = affine(d_pre, w)",
         "d_x = added(d_a, d_pre, out=d_a)",
         "d_v = np.broadcast_to(d_x, s)",
         "d_w = relu_gradient(d_v, v)",
@@ -107,7 +107,7 @@ def test_only_what_nothing_reads_later_is_written_over():
 
 
 def test_a_recorded_value_is_not_written_over():
-    lines = ["stage_0_a = dense(x, w)", "y = added(stage_0_a, x)", 'record(locals(), "stage.0.a")']
+    lines = ["stage_0_a = affine(x, w)", "y = added(stage_0_a, x)", 'record(locals(), "stage.0.a")']
     assert after(work_in_place, *lines) == lines
 
 
@@ -118,7 +118,7 @@ def test_names_of_large_arrays_end_after_their_last_use():
         "b = relu(a)",
         "# Backward: here",
         "d_b = relu_gradient(d, b)",
-        "d_a = dense(d_b, k)",
+        "d_a = affine(d_b, k)",
         "return d_a",
         large={"a", "b", "d_b", "d_a"},
     ) == [
@@ -128,7 +128,7 @@ def test_names_of_large_arrays_end_after_their_last_use():
         "del a",
         "d_b = relu_gradient(d, b)",
         "del b",
-        "d_a = dense(d_b, k)",
+        "d_a = affine(d_b, k)",
         "del d_b",
         "return d_a",
     ]

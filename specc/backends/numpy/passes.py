@@ -15,7 +15,7 @@ Statements = list[Statement]
 
 # Kernels whose results are theirs alone: no other name refers to their memory.
 _FRESH = frozenset(
-    "added dense conv2d conv2d_input_gradient max_pool2d_gradient relu_gradient gelu_gradient "
+    "added affine conv2d conv2d_input_gradient max_pool2d_gradient relu_gradient gelu_gradient "
     "channel_norm_gradient last_axis_norm_gradient".split()
 )
 # Gradients that may be written over their first argument.
@@ -63,9 +63,9 @@ class _Products(ast.NodeTransformer):
         if not isinstance(node.op, ast.MatMult):
             return node
         if _is_parameter(node.right):
-            return _call("dense", node.left, node.right)
+            return _call("affine", node.left, node.right)
         if isinstance(node.left, ast.Attribute) and node.left.attr == "T":
-            return _call("dense_kernel_gradient", _rows(node.left.value), _rows(node.right))
+            return _call("affine_kernel_gradient", _rows(node.left.value), _rows(node.right))
         return node
 
 
@@ -113,7 +113,7 @@ class _Epilogues(ast.NodeTransformer):
 
 
 def _is_product(node: ast.expr) -> bool:
-    return isinstance(node, ast.Call) and ast.unparse(node.func) in ("dense", "conv2d")
+    return isinstance(node, ast.Call) and ast.unparse(node.func) in ("affine", "conv2d")
 
 
 def _with(call: ast.expr, name: str, value: ast.expr) -> ast.Call:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import cached_property
 
 from specc.records import dataclass
+from specc.syntax import parse
 
 _ASSIGNMENT = re.compile(
     r"^(?P<indent> +)(?P<targets>[^=#()]+?) = (?P<value>.+?)(?P<comment>  # .*)?$"
@@ -62,7 +63,7 @@ def read_statements(lines: Iterable[str], large: Collection[str]) -> list[Statem
         if match is None:
             found.append(Statement(line))
             continue
-        value = ast.parse(match["value"], mode="eval").body
+        value = parse(match["value"], mode="eval").body
         targets = tuple(part.strip() for part in match["targets"].split(","))
         comment = match["comment"] or ""
         kept = tuple(name for name in targets if name in large)

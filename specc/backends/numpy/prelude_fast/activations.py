@@ -83,8 +83,9 @@ def gelu(x: np.ndarray) -> np.ndarray:
 
 def gelu_gradient(dy: np.ndarray, x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
     """Gradient of gelu from its input x: the distribution plus x times the density."""
-    dx = empty(dy.shape, dy.dtype) if out is None else out
-    flat_dy, flat, flat_dx = dy.reshape(-1), x.reshape(-1), dx.reshape(-1)
+    if out is None or not out.flags.c_contiguous:  # it is written as one row of numbers
+        out = empty(dy.shape, dy.dtype)
+    flat_dy, flat, flat_dx = dy.reshape(-1), x.reshape(-1), out.reshape(-1)
     for part in flat_parts(x):
         slope = flat[part] * flat[part]
         slope *= -0.5
@@ -93,4 +94,4 @@ def gelu_gradient(dy: np.ndarray, x: np.ndarray, out: np.ndarray | None = None) 
         slope *= flat[part]
         slope += normal_distribution(flat[part])
         np.multiply(flat_dy[part], slope, out=flat_dx[part])
-    return dx
+    return out

@@ -5,7 +5,7 @@ import numpy as np
 from specc.backends.numpy.prelude_fast.memory import empty
 
 
-def dense(
+def affine(
     x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None = None, *, relu: bool = False
 ) -> np.ndarray:
     """x (..., D) @ kernel (D, K), as one product over all rows.
@@ -21,8 +21,8 @@ def dense(
     return y
 
 
-def dense_kernel_gradient(x: np.ndarray, dy: np.ndarray) -> np.ndarray:
-    """Gradient of dense with respect to its kernel: x (..., D), dy (..., K) to (D, K)."""
+def affine_kernel_gradient(x: np.ndarray, dy: np.ndarray) -> np.ndarray:
+    """Gradient of affine with respect to its kernel: x (..., D), dy (..., K) to (D, K)."""
     dkernel = empty((x.shape[-1], dy.shape[-1]), dy.dtype)
     rows, drows = x.reshape(-1, x.shape[-1]), dy.reshape(-1, dy.shape[-1])
     np.matmul(rows.T, drows, out=dkernel)
