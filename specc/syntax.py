@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 from threading import Lock
-from typing import Literal, overload
+from typing import Any, Literal, overload
 
 _LOCK = Lock()
 
@@ -21,3 +21,8 @@ def parse(source: str, mode: str = "exec") -> ast.AST:
     """``ast.parse``: a Module, or an Expression with the mode "eval". Raises SyntaxError."""
     with _LOCK:
         return ast.parse(source, mode=mode)
+
+
+def evaluate(text: str) -> Any:
+    """``ast.literal_eval`` of a text. Raises ValueError for what is no literal, or SyntaxError."""
+    return ast.literal_eval(parse(text, mode="eval"))

@@ -19,7 +19,7 @@ from functools import lru_cache
 from typing import Any
 
 from specc.backends.fold import Folder, Option, Options, is_constant, leave_out
-from specc.syntax import parse
+from specc.syntax import evaluate, parse
 
 _COMMENT = re.compile(r"^(?P<indent>\s*)_(?P<kind>line|end)_comment\((?P<text>.*)\)$")
 _TUPLE = re.compile(r"^(return|[^=]* =) \((.*[^,])\)$")
@@ -133,7 +133,7 @@ def _options(function: ast.FunctionDef, calls: Sequence[ast.Call]) -> Iterator[t
         if stored[name] or not all(map(is_constant, values)):
             continue
         found = {repr(ast.literal_eval(each)) for each in values if each is not None}
-        value = ast.literal_eval(found.pop())
+        value = evaluate(found.pop())
         usual = default is not None and repr(value) == ast.unparse(default)
         if not found and (not value or usual):
             yield name, Option(place, value)
@@ -291,9 +291,9 @@ def _without_markers(source: str) -> str:
         if match is None:
             found.append(_bare_tuple(line))
         elif match["kind"] == "line":
-            found.append(match["indent"] + ast.literal_eval(match["text"]))
+            found.append(match["indent"] + evaluate(match["text"]))
         else:
-            found[-1] += f"  {ast.literal_eval(match['text'])}"
+            found[-1] += f"  {evaluate(match['text'])}"
     return "\n".join(found)
 
 

@@ -76,7 +76,8 @@ def accepted(spec: Spec) -> tuple[Program, tuple[Diagnostic, ...]] | None:
 
 def given_by(layer: Spec) -> list[str]:
     """The names of what a drawn layer computes."""
-    return [layer["name"], *layer.get("outputs", [])[1:]]
+    outputs = layer.get("outputs", [])
+    return [layer["name"], *outputs[1:]] if "name" in layer else list(outputs)
 
 
 def taken_by(layer: Spec) -> Iterator[str]:

@@ -22,7 +22,7 @@ from typing import Any
 from specc.ir.dims import BATCH, Dim, symbol
 from specc.ir.graph import Graph, Initializer, Node, Parameter, Program, Value
 from specc.ir.types import TensorType
-from specc.syntax import parse
+from specc.syntax import evaluate, parse
 
 _ZEROS = Initializer("zeros")
 
@@ -173,7 +173,7 @@ def _parse_values(text: str) -> Iterator[Value]:
         sizes = [each.strip() for each in match["sizes"].split(",") if each.strip()]
         shape: tuple[Dim, ...] = tuple(int(s) if s.isdecimal() else symbol(s) for s in sizes)
         kind = TensorType(match["dtype"], shape if match["bare"] else (BATCH, *shape))
-        axes = ast.literal_eval(match["axes"]) if match["axes"] else None
+        axes = evaluate(match["axes"]) if match["axes"] else None
         yield Value(match["name"], kind, axes=axes, internal=bool(match["own"]))
 
 
