@@ -102,8 +102,19 @@ def test_only_what_nothing_reads_later_is_written_over():
         "d_x = added(d_a, d_pre, out=d_a)",
         "d_v = np.broadcast_to(d_x, s)",
         "d_w = relu_gradient(d_v, v)",
-        "d_z = added(d_x, d_w, out=d_x)",
+        "d_z = added(d_x, d_w, out=d_w)",
     ]
+
+
+@pytest.mark.parametrize("view", ["d_h.reshape(s)", "d_h[:, 3:]", "split(d_h)"])
+def test_nothing_is_written_over_while_a_view_of_it_may_be_read(view):
+    lines = [
+        "d_h = affine(d_y, w)",
+        f"d_u = {view}",
+        "d_v = relu_gradient(d_h, v)",
+        "d_w = relu_gradient(d_u, u)",
+    ]
+    assert after(work_in_place, *lines) == lines
 
 
 def test_a_recorded_value_is_not_written_over():

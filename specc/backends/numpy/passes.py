@@ -18,6 +18,8 @@ _FRESH = frozenset(
     "added affine conv2d conv2d_input_gradient max_pool2d_gradient relu_gradient gelu_gradient "
     "channel_norm_gradient last_axis_norm_gradient".split()
 )
+# Kernels whose results share no memory with what they read, as those of operators.
+_APART = _FRESH | {"affine_kernel_gradient", "conv2d_kernel_gradient", "channel_sum"}
 # Gradients that may be written over their first argument.
 _IN_PLACE = ("relu_gradient", "gelu_gradient", "channel_norm_gradient", "last_axis_norm_gradient")
 
@@ -160,7 +162,10 @@ def work_in_place(statements: Sequence[Statement]) -> Statements:
                 if name in fresh and uses[name] == index:
                     each = each.computing(_with(call, "out", ast.Name(name)))
                     break
-        if _is_fresh(each, fresh, uses, index):
+        own = _is_fresh(each, fresh, uses, index)
+        if each.called(*_APART) is None and not isinstance(each.value, ast.BinOp):
+            fresh -= each.reads  # the result may be a view of them
+        if own:
             fresh.add(each.targets[0])
         found.append(each)
     return found

@@ -22,46 +22,9 @@ def relu_gradient(dy: np.ndarray, y: np.ndarray, out: np.ndarray | None = None) 
     return dx
 
 
-# erf(x) / x as a ratio of polynomials in x * x where |x| < 4, for float32 (from Eigen).
-FLOAT32_ERF_NUMERATOR = (
-    -2.72614225801306e-10,
-    2.77068142495902e-08,
-    -2.10102402082508e-06,
-    -5.69250639462346e-05,
-    -7.34990630326855e-04,
-    -2.95459980854025e-03,
-    -1.60960333262415e-02,
-)
-FLOAT32_ERF_DENOMINATOR = (
-    -1.45660718464996e-05,
-    -2.13374055278905e-04,
-    -1.68282697438203e-03,
-    -7.37332916720468e-03,
-    -1.42647390514189e-02,
-)
-
-
-def float32_erf(x: np.ndarray) -> np.ndarray:
-    """erf of a flat float32 array to 4e-7."""
-    near = np.clip(x, -4, 4)
-    square = near * near
-    above: np.ndarray = np.full_like(square, FLOAT32_ERF_NUMERATOR[0])
-    for coefficient in FLOAT32_ERF_NUMERATOR[1:]:
-        above *= square
-        above += coefficient
-    below = np.full_like(square, FLOAT32_ERF_DENOMINATOR[0])
-    for coefficient in FLOAT32_ERF_DENOMINATOR[1:]:
-        below *= square
-        below += coefficient
-    above *= near
-    above /= below
-    return above
-
-
 def normal_distribution(x: np.ndarray) -> np.ndarray:
     """The standard normal distribution function of a flat array."""
-    z = x * 0.7071067811865476
-    y: np.ndarray = float32_erf(z) if x.dtype == np.float32 else erf_block(z)
+    y = erf_block(x * 0.7071067811865476)
     y += 1
     y *= 0.5
     return y
