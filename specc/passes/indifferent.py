@@ -35,15 +35,7 @@ _ONLY = ("query.kernel", "query.bias", "key.kernel", "key.bias")
 def indifferent(program: Program) -> tuple[str, ...]:
     """The paths of the parameters and running means that noise alone moves."""
     graph = inline_calls(program).graph
-    readers: dict[int, list[Node]] = defaultdict(list)
-    for node in graph.nodes:
-        for value in node.inputs:
-            if value is not None:
-                readers[id(value)].append(node)
-    losses: dict[int, list[Loss]] = defaultdict(list)
-    inlined = {id(a): b for a, b in zip(program.graph.outputs, graph.outputs, strict=True)}
-    for loss in program.training.losses if program.training is not None else ():
-        losses[id(inlined[id(loss.prediction)])].append(loss)
+    readers, losses = _readers(graph), _losses(program, graph)
     kept = {id(value) for value in graph.outputs}
 
     def feels(value: Value, axes: frozenset[int]) -> bool:
@@ -98,6 +90,25 @@ def indifferent(program: Program) -> tuple[str, ...]:
         for name in (path, *(f"{norm.layer}.moving_mean" for norm in norms))
     ]
     return tuple(dict.fromkeys(own + names + _unfelt(graph, kept | losses.keys())))
+
+
+def _readers(graph: Graph) -> dict[int, list[Node]]:
+    """The nodes that read each value, by its identity."""
+    found: dict[int, list[Node]] = defaultdict(list)
+    for node in graph.nodes:
+        for value in node.inputs:
+            if value is not None:
+                found[id(value)].append(node)
+    return found
+
+
+def _losses(program: Program, graph: Graph) -> dict[int, list[Loss]]:
+    """The losses of each output of the inlined graph."""
+    found: dict[int, list[Loss]] = defaultdict(list)
+    inlined = {id(a): b for a, b in zip(program.graph.outputs, graph.outputs, strict=True)}
+    for loss in program.training.losses if program.training is not None else ():
+        found[id(inlined[id(loss.prediction)])].append(loss)
+    return found
 
 
 def _absorbs(loss: Node, axes: frozenset[int]) -> bool:
