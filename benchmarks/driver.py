@@ -18,7 +18,6 @@ from benchmarks.workloads import WORKLOADS
 REFERENCE = "specc-numpy"  # its first loss is everybody's
 FIRST_LOSS = 1e-5  # the largest relative difference of first losses,
 LATER_LOSS = 1e-2  # and of the losses after two steps: gradients and optimizer are the same too
-SETTLE = 0.03  # seconds in which the threads of the last contender fall asleep
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,6 @@ def rounds(
         if index >= 3 and time.perf_counter() - began > effort.limit:
             break
         for name in list(workers) if index % 2 else reversed(workers):
-            time.sleep(SETTLE)
             seconds = workers[name].ask(question, count=counts[name])["seconds"]
             result["contenders"][name][question].append(seconds)
 

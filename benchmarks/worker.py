@@ -10,6 +10,7 @@ import json
 import os
 import resource
 import sys
+import time
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from benchmarks.contender import CONTENDERS, timed_inferences, timed_steps
 from benchmarks.problem import load
 
 CHECKED_STEPS = 3
+REST, MOST_REST = 0.02, 2.0  # seconds
 
 
 def peak_memory() -> float:
@@ -29,6 +31,18 @@ def peak_memory() -> float:
                 return int(line.split()[1]) / 1024
     # Elsewhere (macOS, in bytes); on Linux it would count the parent's memory at the fork.
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def rest() -> None:
+    """Waits until the threads of this process sleep, so that they do not slow down the next turn.
+
+    OpenBLAS's look for work for a while: as long as most turns take.
+    """
+    idle, until = 0, time.perf_counter() + MOST_REST
+    while idle < 2 and time.perf_counter() < until:
+        before = time.process_time()
+        time.sleep(REST)
+        idle = idle + 1 if time.process_time() - before < REST / 20 else 0
 
 
 def main(folder: str, name: str) -> None:
@@ -45,15 +59,19 @@ def main(folder: str, name: str) -> None:
     losses = [float(contender.step(next(batches)))]
     answer(loss=losses[0])
     losses += [float(contender.step(rows)) for rows in islice(batches, CHECKED_STEPS - 1)]
+    rest()
     answer(losses=losses)
     for line in sys.stdin:
         asked = json.loads(line)
         match asked["do"]:
             case "train":
                 seconds, loss = timed_steps(contender, batches, asked["count"])
+                rest()
                 answer(seconds=seconds, loss=loss)
             case "infer":
-                answer(seconds=timed_inferences(contender, batches, asked["count"]))
+                seconds = timed_inferences(contender, batches, asked["count"])
+                rest()
+                answer(seconds=seconds)
             case "memory":
                 answer(megabytes=peak_memory())
 
