@@ -1,5 +1,5 @@
 """market_volatility for PyTorch, written by specc 0.1.0
-from market_volatility.yaml (dedb48d504a4).
+from market_volatility.yaml (ccde12e935b0).
 
 python market_volatility_torch.py train data.npz --epochs 3 --out w.safetensors
 `specc data market_volatility.yaml -o data.npz` writes the arrays; --help shows more.
@@ -345,6 +345,7 @@ class Trainer:
 
     def __init__(self, model, learning_rate=None):
         self.model, self.rate, self.steps = model, learning_rate, 0
+        self.totals = {}
         self.trained = [each for each in tensors_of(model) if each[1][0].requires_grad]
         self.parameters = [tensor for _, tensors, _ in self.trained for tensor in tensors]
         self.optimizer = Optimizer(self.parameters)
@@ -401,7 +402,8 @@ class Trainer:
         for epoch in range(self.steps // per_epoch, epochs):
             order = torch.from_numpy(batch_order(self.model.seed, epoch, count))
             rows = torch.split(order[self.steps % per_epoch * batch_size :], batch_size)
-            logs = self.run(self.advance, x, y, rows, on_step, epoch)
+            logs = self.run(self.totals, self.advance, x, y, rows, on_step, epoch)
+            self.totals = {}
             if validation is not None:
                 scores = self.evaluate(*validation, batch_size)
                 logs |= {f"val_{name}": value for name, value in scores.items()}
@@ -411,17 +413,17 @@ class Trainer:
                 on_epoch(epoch=epoch, logs=logs)
         return history
 
-    def run(self, act, x, y, batches, on_step=None, epoch=0):
-        """The means of loss and metrics over batches of rows, read when all are done."""
-        totals = {}
+    def run(self, totals, act, x, y, batches, on_step=None, epoch=0):
+        """The means of loss and metrics: of what totals hold and of batches of rows."""
         for rows in batches:
             inputs, targets = ({n: array[rows] for n, array in each.items()} for each in (x, y))
             loss, raw = act(inputs, targets)
             for name, value in {"loss": loss, **metric_values(raw, targets)}.items():
                 totals[name] = totals.get(name, 0.0) + value.detach().mean() * len(rows)
+            totals["samples"] = totals.get("samples", 0) + len(rows)
             if on_step is not None:
                 on_step(step=self.steps - 1, epoch=epoch, loss=loss)
-        count = sum(map(len, batches))
+        count = totals.pop("samples")
         return {name: float(total / count) for name, total in totals.items()}
 
     @torch.inference_mode()
@@ -430,7 +432,7 @@ class Trainer:
         self.model.eval()
         x, y, _ = self.batch(inputs, targets)
         rows = torch.split(torch.arange(len(next(iter(x.values())))), batch_size)
-        return self.run(self.score, x, y, rows)
+        return self.run({}, self.score, x, y, rows)
 
     def score(self, x, y):
         """(loss, what the model returned) of a batch."""
@@ -451,7 +453,7 @@ class Trainer:
         """Continues from a state(), whichever backend wrote it."""
         slots = list(self.slots())
         write(slots, state)
-        self.steps = int(slots[0][1][0])
+        self.steps, self.totals = int(slots[0][1][0]), {}
 
 
 # Command line -----------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""speech_lstm for TensorFlow, written by specc 0.1.0 from speech_lstm.yaml (569d5f04eddd).
+"""speech_lstm for TensorFlow, written by specc 0.1.0 from speech_lstm.yaml (ee29e31f9cf4).
 
 python speech_lstm_tensorflow.py train data.npz --epochs 3 --out w.safetensors
 `specc data speech_lstm.yaml -o data.npz` writes the arrays; --help shows more.
@@ -397,6 +397,7 @@ class Trainer:
 
     def __init__(self, model, learning_rate=None):
         self.model, self.rate, self.steps = model, learning_rate, 0
+        self.totals = {}
         trained = {p: each.value for p, each in variables_of(model).items() if each.trainable}
         self.paths, self.parameters = list(trained), list(trained.values())
         self.optimizer = Optimizer(self.parameters)
@@ -488,7 +489,9 @@ class Trainer:
         for epoch in range(self.steps // per_epoch, epochs):
             order = batch_order(self.model.seed, epoch, count)
             rows = batches(x, batch_size, order)[self.steps % per_epoch :]
-            logs = self.run(partial(self.advance, self.learn), x, y, rows, on_step, epoch)
+            act = partial(self.advance, self.learn)
+            logs = self.run(self.totals, act, x, y, rows, on_step, epoch)
+            self.totals = {}
             if validation is not None:
                 scores = self.evaluate(*validation, batch_size)
                 logs |= {f"val_{name}": value for name, value in scores.items()}
@@ -498,21 +501,21 @@ class Trainer:
                 on_epoch(epoch=epoch, logs=logs)
         return history
 
-    def run(self, act, x, y, parts, on_step=None, epoch=0):
-        """The means of loss and metrics over parts of the rows, read when all are done."""
-        totals = {}
+    def run(self, totals, act, x, y, parts, on_step=None, epoch=0):
+        """The means of loss and metrics: of what totals hold and of parts of the rows."""
         for rows in parts:
             loss, sums = act(gather(x, rows), gather(y, rows))
-            totals = {name: totals.get(name, 0.0) + value for name, value in sums.items()}
+            for name, value in {**sums, "samples": len(rows)}.items():
+                totals[name] = totals.get(name, 0) + value
             if on_step is not None:
                 on_step(step=self.steps - 1, epoch=epoch, loss=loss)
-        count = sum(map(len, parts))
+        count = totals.pop("samples")
         return {name: float(total / count) for name, total in totals.items()}
 
     def evaluate(self, inputs, targets, batch_size=BATCH_SIZE):
         """{metric: value} in inference mode; the loss includes penalties."""
         x, y = self.batch(inputs, targets)
-        return self.run(partial(self.compiled, self.score), x, y, batches(x, batch_size))
+        return self.run({}, partial(self.compiled, self.score), x, y, batches(x, batch_size))
 
     def slots(self):
         """{name: variable} of the step and what the optimizer keeps for each parameter."""
@@ -531,7 +534,7 @@ class Trainer:
         """Continues from a state(), whichever backend wrote it."""
         slots = self.slots()
         write(slots, state)
-        self.steps = int(slots["step"])
+        self.steps, self.totals = int(slots["step"]), {}
 
 
 def batches(arrays, size, order=None):

@@ -1,4 +1,4 @@
-"""speech_lstm for NumPy, written by specc 0.1.0 from speech_lstm.yaml (569d5f04eddd).
+"""speech_lstm for NumPy, written by specc 0.1.0 from speech_lstm.yaml (ee29e31f9cf4).
 
 python speech_lstm_numpy.py train data.npz --epochs 3 --out w.safetensors
 `specc data speech_lstm.yaml -o data.npz` writes the arrays; --help shows more.
@@ -501,6 +501,7 @@ class Trainer:
 
     def __init__(self, model, learning_rate=None):
         self.model, self.rate, self.steps = model, learning_rate, 0
+        self.totals = {}
         self.paths = [path for path in model.parameters if path not in model.frozen]
         self.optimizer = Optimizer([model.parameters[path] for path in self.paths])
 
@@ -543,7 +544,8 @@ class Trainer:
         for epoch in range(self.steps // per_epoch, epochs):
             order = batch_order(self.model.seed, epoch, count)
             rows = batches(x, batch_size, order)[self.steps % per_epoch :]
-            logs = self.run(self.advance, x, y, rows, on_step, epoch)
+            logs = self.run(self.totals, self.advance, x, y, rows, on_step, epoch)
+            self.totals = {}
             if validation is not None:
                 scores = self.evaluate(*validation, batch_size)
                 logs |= {f"val_{name}": value for name, value in scores.items()}
@@ -553,23 +555,23 @@ class Trainer:
                 on_epoch(epoch=epoch, logs=logs)
         return history
 
-    def run(self, act, x, y, parts, on_step=None, epoch=0):
-        """The means of loss and metrics over parts of the rows."""
-        totals = {}
+    def run(self, totals, act, x, y, parts, on_step=None, epoch=0):
+        """The means of loss and metrics: of what totals hold and of parts of the rows."""
         for rows in parts:
             targets = gather(y, rows)
             loss, raw = act(gather(x, rows), targets)
             for name, value in {"loss": loss, **metric_values(raw, targets)}.items():
                 totals[name] = totals.get(name, 0.0) + float(np.mean(value)) * len(rows)
+            totals["samples"] = totals.get("samples", 0) + len(rows)
             if on_step is not None:
                 on_step(step=self.steps - 1, epoch=epoch, loss=loss)
-        count = sum(map(len, parts))
-        return {name: total / max(count, 1) for name, total in totals.items()}
+        count = max(totals.pop("samples"), 1)
+        return {name: total / count for name, total in totals.items()}
 
     def evaluate(self, inputs, targets, batch_size=BATCH_SIZE):
         """{metric: value} in inference mode; the loss includes penalties."""
         x, y = self.batch(inputs, targets)
-        return self.run(self.score, x, y, batches(x, batch_size))
+        return self.run({}, self.score, x, y, batches(x, batch_size))
 
     def slots(self):
         """{name: array} of the step and what the optimizer keeps for each parameter."""
@@ -588,7 +590,7 @@ class Trainer:
         """Continues from a state(), whichever backend wrote it."""
         slots = self.slots()
         write(slots, state)
-        self.steps = int(slots["step"])
+        self.steps, self.totals = int(slots["step"]), {}
 
 
 # Command line -----------------------------------------------------------------------------------

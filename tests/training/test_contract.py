@@ -455,6 +455,29 @@ def test_another_backend_continues(
     assert_close({name: found[name] for name in continued}, continued, 1e-12)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_an_epoch_that_is_left_is_reported_whole(file: Remote, dtype: str) -> None:
+    """The sums of the epoch so far go along, and come out as if nothing had happened, to the bit."""
+    model = file.build(dtype=dtype)
+    whole = file.Trainer(model).fit(X, Y, epochs=2, batch_size=BATCH)
+    left = file.build(dtype=dtype)
+    trainer = file.Trainer(left)
+    with pytest.raises(FileError, match="not callable"):  # the first step ends with this error
+        trainer.fit(X, Y, epochs=2, batch_size=BATCH, on_step="no callback")
+    totals = trainer.totals()
+    assert totals.pop("samples") == BATCH
+    assert list(totals) == list(whole)
+    other = file.build(dtype=dtype)
+    file.set_parameters(other, file.get_parameters(left))
+    successor = file.Trainer(other)
+    successor.load_state(trainer.state())
+    assert successor.totals() == {}
+    successor.__getattr__("__setattr__")("totals", {**totals, "samples": BATCH})
+    assert successor.fit(X, Y, epochs=2, batch_size=BATCH) == whole
+    assert successor.totals() == {}
+    assert_equal(file.get_parameters(other), file.get_parameters(model))
+
+
 # Files
 
 

@@ -199,6 +199,7 @@ class Trainer:
 
     def __init__(self, model: keras.Model, learning_rate: float | None = None) -> None:
         self.model, self.rate, self.steps = model, learning_rate, 0
+        self.totals: dict[str, Any] = {}
         trained = {p: each.value for p, each in variables_of(model).items() if each.trainable}
         self.paths, self.parameters = list(trained), list(trained.values())
         self.optimizer = Optimizer(self.parameters)
@@ -299,7 +300,9 @@ class Trainer:
             order = batch_order(self.model.seed, epoch, count)  #: shuffle
             order = np.arange(count)  #: ordered
             rows = batches(x, batch_size, order)[self.steps % per_epoch :]
-            logs = self.run(partial(self.advance, self.learn), x, y, rows, on_step, epoch)
+            act = partial(self.advance, self.learn)
+            logs = self.run(self.totals, act, x, y, rows, on_step, epoch)
+            self.totals = {}
             if validation is not None:
                 scores = self.evaluate(*validation, batch_size)
                 logs |= {f"val_{name}": value for name, value in scores.items()}
@@ -311,6 +314,7 @@ class Trainer:
 
     def run(
         self,
+        totals: dict[str, Any],
         act: Callable[..., Any],
         x: Tensors,
         y: Tensors,
@@ -318,14 +322,14 @@ class Trainer:
         on_step: Callable[..., None] | None = None,
         epoch: int = 0,
     ) -> dict[str, float]:
-        """The means of loss and metrics over parts of the rows, read when all are done."""
-        totals: dict[str, Any] = {}
+        """The means of loss and metrics: of what totals hold and of parts of the rows."""
         for rows in parts:
             loss, sums = act(gather(x, rows), gather(y, rows))
-            totals = {name: totals.get(name, 0.0) + value for name, value in sums.items()}
+            for name, value in {**sums, "samples": len(rows)}.items():
+                totals[name] = totals.get(name, 0) + value
             if on_step is not None:
                 on_step(step=self.steps - 1, epoch=epoch, loss=loss)
-        count = sum(map(len, parts))
+        count = totals.pop("samples")
         return {name: float(total / count) for name, total in totals.items()}
 
     def evaluate(
@@ -333,7 +337,7 @@ class Trainer:
     ) -> dict[str, float]:
         """{metric: value} in inference mode; the loss includes penalties."""
         x, y = self.batch(inputs, targets)
-        return self.run(partial(self.compiled, self.score), x, y, batches(x, batch_size))
+        return self.run({}, partial(self.compiled, self.score), x, y, batches(x, batch_size))
 
     def slots(self) -> dict[str, tf.Variable]:
         """{name: variable} of the step and what the optimizer keeps for each parameter."""
@@ -352,7 +356,7 @@ class Trainer:
         """Continues from a state(), whichever backend wrote it."""
         slots = self.slots()
         write(slots, state)
-        self.steps = int(slots["step"])
+        self.steps, self.totals = int(slots["step"]), {}
 
 
 def batches(arrays: Mapping[str, Any], size: int, order: Any = None) -> list[np.ndarray]:

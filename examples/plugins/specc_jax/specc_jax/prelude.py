@@ -164,6 +164,7 @@ class Trainer:
 
     def __init__(self, model: Model, learning_rate: float | None = None) -> None:
         self.model, self.rate, self.steps = model, learning_rate, 0
+        self.totals: dict[str, Any] = {}
         self.slots = Optimizer().init([model.parameters[path] for path in TRAINED])
 
     def advance(self, inputs: Tensors, targets: Tensors, weights: Any = None) -> tuple:
@@ -208,15 +209,15 @@ class Trainer:
         for epoch in range(self.steps // per_epoch, epochs):
             order = batch_order(self.model.seed, epoch, count)  #: shuffle
             order = np.arange(count)  #: ordered
-            totals: dict[str, Any] = {}
             for start in range(self.steps % per_epoch * batch_size, count, batch_size):
                 rows = order[start : start + batch_size]
                 batch, expected = gather(x, rows), gather(y, rows)
                 loss, raw = self.advance(batch, expected)
-                add_batch(totals, loss, raw, expected)
+                add_batch(self.totals, loss, raw, expected)
                 if on_step is not None:
                     on_step(step=self.steps - 1, epoch=epoch, loss=loss)
-            logs = means(totals)
+            logs = means(self.totals)
+            self.totals = {}
             if validation is not None:
                 scores = self.evaluate(*validation, batch_size=batch_size)
                 logs |= {f"val_{name}": value for name, value in scores.items()}
@@ -250,7 +251,7 @@ class Trainer:
     def load_state(self, state: Arrays) -> None:
         """Continues from a state(), whichever backend wrote it."""
         check_names(self.state(), state)
-        self.steps = int(state["step"])
+        self.steps, self.totals = int(state["step"]), {}
         for slot, values in self.slots.items():
             names = [f"{Optimizer.kind}.{slot}/{path}" for path in TRAINED]
             self.slots[slot] = [
@@ -284,4 +285,4 @@ def add_batch(totals: dict[str, Any], loss: Any, raw: Any, targets: Any) -> None
     """Adds a batch's loss and metrics to the sums of its epoch, weighted by its size."""
     for name, value in batch_sums(loss, raw, targets).items():
         totals[name] = totals.get(name, 0.0) + value
-    totals["count"] = totals.get("count", 0) + len(next(iter(targets.values())))
+    totals["samples"] = totals.get("samples", 0) + len(next(iter(targets.values())))

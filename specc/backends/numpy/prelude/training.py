@@ -158,6 +158,7 @@ class Trainer:
 
     def __init__(self, model: Model, learning_rate: float | None = None) -> None:
         self.model, self.rate, self.steps = model, learning_rate, 0
+        self.totals: dict[str, float] = {}
         self.paths = [path for path in model.parameters if path not in model.frozen]
         self.optimizer = Optimizer([model.parameters[path] for path in self.paths])
 
@@ -204,7 +205,8 @@ class Trainer:
             order = batch_order(self.model.seed, epoch, count)  #: shuffle
             order = np.arange(count)  #: ordered
             rows = batches(x, batch_size, order)[self.steps % per_epoch :]
-            logs = self.run(self.advance, x, y, rows, on_step, epoch)
+            logs = self.run(self.totals, self.advance, x, y, rows, on_step, epoch)
+            self.totals = {}
             if validation is not None:
                 scores = self.evaluate(*validation, batch_size)
                 logs |= {f"val_{name}": value for name, value in scores.items()}
@@ -216,6 +218,7 @@ class Trainer:
 
     def run(
         self,
+        totals: dict[str, float],
         act: Callable[..., Any],
         x: Arrays,
         y: Arrays,
@@ -223,24 +226,24 @@ class Trainer:
         on_step: Callable[..., None] | None = None,
         epoch: int = 0,
     ) -> dict[str, float]:
-        """The means of loss and metrics over parts of the rows."""
-        totals: dict[str, Any] = {}
+        """The means of loss and metrics: of what totals hold and of parts of the rows."""
         for rows in parts:
             targets = gather(y, rows)
             loss, raw = act(gather(x, rows), targets)
             for name, value in {"loss": loss, **metric_values(raw, targets)}.items():
                 totals[name] = totals.get(name, 0.0) + float(np.mean(value)) * len(rows)
+            totals["samples"] = totals.get("samples", 0) + len(rows)
             if on_step is not None:
                 on_step(step=self.steps - 1, epoch=epoch, loss=loss)
-        count = sum(map(len, parts))
-        return {name: total / max(count, 1) for name, total in totals.items()}
+        count = max(totals.pop("samples"), 1)
+        return {name: total / count for name, total in totals.items()}
 
     def evaluate(
         self, inputs: Arrays, targets: Arrays, batch_size: int = BATCH_SIZE
     ) -> dict[str, float]:
         """{metric: value} in inference mode; the loss includes penalties."""
         x, y = self.batch(inputs, targets)
-        return self.run(self.score, x, y, batches(x, batch_size))
+        return self.run({}, self.score, x, y, batches(x, batch_size))
 
     def slots(self) -> Arrays:
         """{name: array} of the step and what the optimizer keeps for each parameter."""
@@ -259,4 +262,4 @@ class Trainer:
         """Continues from a state(), whichever backend wrote it."""
         slots = self.slots()
         write(slots, state)
-        self.steps = int(slots["step"])
+        self.steps, self.totals = int(slots["step"]), {}
