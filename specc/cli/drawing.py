@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from specc.ir.graph import Graph, Node, Program, Value, node_bodies
+from specc.page.figures import kind_of
 
 
 @dataclass(frozen=True)
@@ -73,13 +74,6 @@ def _add_bodies(drawing: Drawing, node: Node, prefix: str, origin: dict[int, int
     for outer, source in zip(node.outputs, flowing, strict=False):
         if source is not None and id(source) in origin:
             origin[id(outer)] = origin[id(source)]
-
-
-def kind_of(node: Node) -> str:
-    """What a node is, in the words of the spec: its op, its block, or how often it repeats."""
-    if node.op == "repeat":
-        return f"repeat × {len(node.bodies)}"
-    return node.bodies[0].name if node.bodies else node.op
 
 
 def _arrow(origin: dict[int, int], value: Value) -> tuple[int, str]:

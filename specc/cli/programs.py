@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from specc.cli.terminal import print_diagnostics
 
 if TYPE_CHECKING:
+    from specc.frontend.tree import Mapping as Tree
     from specc.ir.graph import Program
 
 
@@ -19,3 +20,14 @@ def load(spec: Path, sets: Mapping[str, str]) -> Program:
     program, warnings = load_program(spec, sets)
     print_diagnostics(warnings)
     return program
+
+
+def load_located(spec: Path, sets: Mapping[str, str]) -> tuple[Tree, Program]:
+    """The located tree of a spec with its checked program, for what shows the spec's own lines."""
+    from specc.compiler import load_tree
+    from specc.frontend.build import build_program
+
+    tree = load_tree(spec, sets)
+    program, warnings = build_program(tree, str(spec))
+    print_diagnostics(warnings)
+    return tree, program
