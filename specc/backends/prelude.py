@@ -12,13 +12,13 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-import os
 import re
 import symtable
 from collections.abc import Collection, Iterable, Iterator
 from functools import cache, lru_cache
 from pathlib import Path
 
+from specc.atomic import replacing
 from specc.records import dataclass
 from specc.resources import cache_file
 from specc.syntax import parse
@@ -120,11 +120,10 @@ def _kept(file: Path, digest: str) -> Prelude | None:
 
 def _keep(file: Path, digest: str, prelude: Prelude) -> None:
     rows = [dataclasses.astuple(each) for each in prelude.definitions.values()]
-    draft = file.with_name(f".{file.name}.{os.getpid()}")
     text = json.dumps({"digest": digest, "definitions": rows, "imports": prelude.imports})
     with contextlib.suppress(OSError):  # a full disk makes the next build slower, not wrong
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(file)
+        with replacing(file) as stream:
+            stream.write(text.encode())
 
 
 def _read(texts: Iterable[str], sections: Iterable[str]) -> Prelude:

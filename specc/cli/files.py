@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from specc.atomic import replacing
 from specc.diagnostics import Diagnostic, SpecError
 
 if TYPE_CHECKING:
@@ -20,10 +20,10 @@ STANDARD_OUTPUT = Path("-")
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Makes the folder of ``path`` and turns a failure to write into SpecError (E1006)."""
-    if path.is_dir():
-        message = f"cannot write {path}: it is a folder"
-        raise SpecError(Diagnostic("E1006", message, help="name a file in it"))
     try:
+        if path.is_dir():
+            message = f"cannot write {path}: it is a folder"
+            raise SpecError(Diagnostic("E1006", message, help="name a file in it"))
         path.parent.mkdir(parents=True, exist_ok=True)
         yield
     except OSError as error:
@@ -32,26 +32,13 @@ def writing(path: Path) -> Iterator[None]:
         ) from None
 
 
-@contextlib.contextmanager
-def _draft(path: Path) -> Iterator[Path]:
-    """A file that takes the place of ``path`` when the body succeeds."""
-    with writing(path):
-        # Beside its destination, since a move is atomic within one file system only.
-        draft = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            yield draft
-            os.replace(draft, path)
-        finally:
-            draft.unlink(missing_ok=True)
-
-
 def write_text(path: Path, text: str) -> None:
     """Puts ``text`` at ``path`` in one move, or on standard output where the path is ``-``."""
     if path == STANDARD_OUTPUT:
         sys.stdout.write(text)
         return
-    with _draft(path) as draft:
-        draft.write_text(text, encoding="utf-8", newline="\n")
+    with writing(path), replacing(path) as stream:
+        stream.write(text.encode())
 
 
 def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -61,5 +48,5 @@ def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     if path == STANDARD_OUTPUT:
         np.savez(sys.stdout.buffer, **arrays)  # type: ignore[arg-type]
         return
-    with _draft(path) as draft, draft.open("wb") as stream:
+    with writing(path), replacing(path, durable=True) as stream:
         np.savez(stream, **arrays)  # type: ignore[arg-type]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
 
+from specc.atomic import replacing
 from specc.data.conform import Arrays
 from specc.data.loading import Dataset
 
@@ -24,15 +23,8 @@ def write_prepared(dataset: Dataset, path: Path) -> None:
         if rows is not None
         for name, array in {**rows.inputs, **rows.targets}.items()
     }
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]
-        os.chmod(temporary, 0o644)  # mkstemp makes files that only their owner reads
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    with replacing(path, durable=True) as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
 def read_prepared(path: Path) -> dict[str, Arrays]:

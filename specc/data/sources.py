@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import csv
-import io
-import zipfile
-import zlib
+import itertools
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -16,11 +16,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from specc.data.archives import Archive
 from specc.data.steps import DataProblem
 from specc.diagnostics import did_you_mean
 
 # What stands for "no value" in a column of numbers.
 MISSING = frozenset({"", ".", "?", "NA", "N/A", "NaN", "nan", "null", "NULL", "None"})
+MAX_CSV = 2**30
+"""A csv file of more bytes is refused: as lists of texts it would take ten times as much."""
+MAX_TEXT = 2**29
+"""As many characters a column of texts has at most, each as long as the longest one."""
+MAX_LISTED = 1000
+"""As many files of a folder are looked at for one that was meant."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Reference = str | tuple[str, ...]
@@ -46,13 +53,21 @@ def path_inside(path: str, folder: Path) -> Path:
             code="E0802",
         )
     if not exists:
-        near = [each.name for each in found.parent.glob("*")] if found.parent.is_dir() else []
+        near = _names_in(found.parent)
         raise DataProblem(
             f"there is no file '{path}' beside the spec",
             did_you_mean(found.name, near) or "paths are relative to the folder of the spec",
             code="E0802",
         )
     return found
+
+
+def _names_in(folder: Path) -> list[str]:
+    """Some of what lies in a folder, for suggestions; it may hold too many files to compare."""
+    try:
+        return [each.name for each in itertools.islice(folder.iterdir(), MAX_LISTED)]
+    except OSError:  # there is none, or it may not be read: then nothing is suggested
+        return []
 
 
 class Table(ABC):
@@ -65,7 +80,7 @@ class Table(ABC):
 
     @property
     @abstractmethod
-    def names(self) -> Sequence[str]:
+    def names(self) -> Collection[str]:
         """The names of all arrays or columns."""
 
     @abstractmethod
@@ -110,32 +125,18 @@ class Table(ABC):
 
 
 class NpzTable(Table):
-    """A NumPy archive. Pickled objects, which could run code, are refused."""
+    """A NumPy archive."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path.name)
-        self.path = path
-
-    def _open(self) -> Any:
-        # numpy.load reads other formats too; only an archive has names.
-        if not zipfile.is_zipfile(self.path):
-            message = f"{self.name} is not an npz archive"
-            raise DataProblem(message, "write it with numpy.savez", code="E0802")
-        return np.load(self.path, allow_pickle=False)
+        self.archive = Archive(path)
 
     @cached_property
-    def names(self) -> Sequence[str]:
-        with self._open() as archive:
-            return list(archive.files)
+    def names(self) -> Collection[str]:
+        return self.archive.names()
 
     def read(self, name: str) -> NDArray[Any]:
-        try:
-            with self._open() as archive:
-                array = np.asarray(archive[name])
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            message = f"{self.describe(name)} cannot be read: {error}"
-            help_text = "arrays of numbers or text are read, Python objects are not"
-            raise DataProblem(message, help_text, code="E0802") from error
+        array = self.archive.read(name, self.describe(name))
         if array.dtype.kind == "S":
             array = np.char.decode(array, "utf-8", "replace")
         if array.dtype.kind == "M":
@@ -162,14 +163,19 @@ class CsvTable(Table):
         self.records: list[list[str]] = []
         self.lines: list[int] = []
         try:
-            self._read(path.read_text(encoding="utf-8-sig"))
+            if path.stat().st_size > MAX_CSV:
+                message = f"{self.name} has more than {MAX_CSV / 2**20:,.0f} MB"
+                raise DataProblem(message, "an npz file holds so many numbers", code="E0812")
+            with path.open(encoding="utf-8-sig", newline="") as file:
+                self._read(file)
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise DataProblem(f"{self.name} cannot be read: {error}", code="E0812") from error
+        self.columns = {name: index for index, name in enumerate(self.header)}
 
-    def _read(self, text: str) -> None:
-        reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    def _read(self, file: Iterable[str]) -> None:
+        reader = csv.reader(file, strict=True)
         self.header = [name.strip() for name in next(reader, [])]
-        twice = [name for name in self.header if self.header.count(name) > 1]
+        twice = [name for name, count in Counter(self.header).items() if count > 1]
         if not self.header or twice:
             fault = f"two columns named '{twice[0]}'" if twice else "no line of column names"
             raise DataProblem(f"{self.name} has {fault}", code="E0812")
@@ -188,11 +194,11 @@ class CsvTable(Table):
             line = reader.line_num + 1
 
     @property
-    def names(self) -> Sequence[str]:
-        return self.header
+    def names(self) -> Collection[str]:
+        return self.columns.keys()
 
     def _cells(self, name: str) -> list[str]:
-        index = self.header.index(name)
+        index = self.columns[name]
         return [record[index].strip() for record in self.records]
 
     def read(self, name: str) -> NDArray[Any]:
@@ -201,6 +207,13 @@ class CsvTable(Table):
             values = [float("nan") if cell in MISSING else parse(cell) for cell in cells]
             if None not in values:
                 return np.array(values, dtype=np.float64)
+        longest = max(map(len, cells), default=0)
+        if longest * len(cells) > MAX_TEXT:
+            message = (
+                f"{self.describe(name)} has {len(cells):,} texts of up to {longest:,} characters, "
+                f"which take {4 * longest * len(cells) / 2**20:,.0f} MB side by side"
+            )
+            raise DataProblem(message, "leave out the longest texts", code="E0812")
         return np.array(cells, dtype=str)
 
     def _date(self, cell: str) -> float | None:
@@ -208,6 +221,9 @@ class CsvTable(Table):
             moment = datetime.strptime(cell, self.date_format)
         except ValueError:
             return None
+        except re.error:  # Python makes a pattern of the format, with a group for each directive
+            message = f"the date format '{self.date_format}' says something twice"
+            raise DataProblem(message, "e.g. %Y-%m-%d", code="E0801") from None
         return (moment.replace(tzinfo=moment.tzinfo or UTC) - _EPOCH) / timedelta(days=1)
 
     def place(self, reference: Reference, row: int) -> str:
@@ -257,7 +273,7 @@ class SklearnTable(Table):
         )
 
     @property
-    def names(self) -> Sequence[str]:
+    def names(self) -> Collection[str]:
         return list(self.arrays)
 
     def read(self, name: str) -> NDArray[Any]:

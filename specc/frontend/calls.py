@@ -62,9 +62,11 @@ class Calls:
         path = self.graphs.naming.path(item, op.kind, scope)
         try:
             attributes = self._attributes(op, item, scope)
-        finally:
+        except SpecError:
             # Wiring mistakes of the same layer are shown together with those of its attributes.
-            wires = self.graphs.wiring.wires(item, op.ports, scope, str(item.kind.value))
+            self.graphs.wiring.wires(item, op.ports, scope, str(item.kind.value))
+            raise
+        wires = self.graphs.wiring.wires(item, op.ports, scope, str(item.kind.value))
         layer = scope.layers[path] = SharedLayer(path, op, attributes, item.span)
         self._call(layer, item, path, wires, scope)
 

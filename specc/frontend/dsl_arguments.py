@@ -8,7 +8,7 @@ from typing import NoReturn
 
 from specc.diagnostics import Diagnostic, SpecError
 from specc.frontend.expression_text import number_text, quote, to_text
-from specc.frontend.expressions import RESERVED, Expression
+from specc.frontend.expressions import FUNCTIONS, RESERVED, Expression
 from specc.frontend.signatures import Family, Signature, Signatures
 from specc.frontend.tree import Mapping, Scalar, Sequence, Tree
 from specc.records import dataclass
@@ -58,9 +58,13 @@ class Arguments:
 
     def _mapping(self, tree: Mapping, family: Family) -> str:
         if len(tree.entries) == 1:
-            (kind, inner) = tree.entries[0]
-            if isinstance(inner, Mapping) and is_name(str(kind.value)) and _callable(inner):
-                return self._call(str(kind.value), inner, family(str(kind.value)))
+            (key, inner) = tree.entries[0]
+            kind = str(key.value)
+            if isinstance(inner, Mapping) and is_name(kind) and _callable(inner):
+                # sqrt(4) is a number, unless sqrt is a choice here or its arguments have names.
+                is_choice = family(kind) is not None or kind not in FUNCTIONS
+                if is_choice or any(map(is_name, inner.keys())):
+                    return self._call(kind, inner, family(kind))
         pairs = ", ".join(f"{_key(key)}: {self.value(value)}" for key, value in tree.entries)
         return f"{{{pairs}}}"
 

@@ -26,6 +26,9 @@ MAX_MAGNITUDE = 2**64
 MAX_DEPTH = 100
 """Operators nested deeper than this are refused."""
 
+MAX_LENGTH = 1000
+"""A text of more characters is refused unread: nobody could read it either."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Expression:
@@ -339,6 +342,9 @@ def parse_expression(text: str, span: Span) -> Expression:
     otherwise (a YAML string with escapes) all get ``span``. Raises SpecError with E0301 when the
     text is no expression.
     """
+    if len(text) > MAX_LENGTH:
+        message = f"the expression has more than {MAX_LENGTH:,} characters"
+        raise SpecError(Diagnostic("E0305", message, span, help="give a part of it a name"))
     offset = span.source.text.find(text, span.start, span.end)
 
     def locate(start: int, end: int) -> Span:

@@ -11,12 +11,18 @@ from dataclasses import field, replace
 from pathlib import Path
 
 from specc.diagnostics import Diagnostic, Note, Span, SpecError, did_you_mean
-from specc.frontend.sources import SUFFIXES, resolve_path
+from specc.frontend.sources import MAX_SIZE, SUFFIXES, resolve_path
 from specc.frontend.tree import SECTIONS, Mapping, Scalar, Sequence, Tree
 from specc.records import dataclass
 
 MAX_FILES = 100
 """A spec that includes more files is refused."""
+
+MAX_INCLUDED = 2 * MAX_SIZE
+"""A spec that includes files of more characters together is refused."""
+
+MAX_MERGED = 50_000
+"""So are files that include each other in so many ways that more entries are merged."""
 
 _MERGED = ("parameters", "blocks")
 _IGNORED = ("specc", "name", "includes")
@@ -35,6 +41,8 @@ class Includes:
     folder: Path
     read: ReadFile
     trees: dict[Path, Mapping] = field(default_factory=dict)
+    characters: int = 0
+    merged: int = 0
 
     def spec(self, path: Path, name: str) -> Mapping:
         """The spec at ``path`` with the blocks and parameters of all that it includes."""
@@ -65,6 +73,10 @@ class Includes:
             except SpecError as error:
                 raise _at_include(error, leaf.span) from None
             self._refuse_sections(tree)
+            self.characters += len(tree.span.source.text)
+            if self.characters > MAX_INCLUDED:
+                message = f"the included files have more than {MAX_INCLUDED:,} characters together"
+                raise SpecError(Diagnostic("E0006", message, leaf.span))
             self.trees[target] = self._merge(tree, target, shown, inner)
         return self.trees[target]
 
@@ -107,7 +119,11 @@ class Includes:
             return tree
         diagnostics: list[Diagnostic] = []
         included: list[Mapping] = []
-        for leaf in names.items if isinstance(names, Sequence) else (names,):
+        leaves = names.items if isinstance(names, Sequence) else (names,)
+        if len(leaves) > MAX_FILES:
+            message = f"a spec includes at most {MAX_FILES} files"
+            raise SpecError(Diagnostic("E0006", message, names.span))
+        for leaf in leaves:
             try:
                 if not isinstance(leaf, Scalar):
                     message = "an include is the name of a file"
@@ -115,6 +131,11 @@ class Includes:
                 included.append(self._included(leaf, path, name, chain))
             except SpecError as error:
                 diagnostics.extend(error.diagnostics)
+        parts = [part for each in included for section in _MERGED if (part := each.get(section))]
+        self.merged += sum(len(part.entries) for part in parts if isinstance(part, Mapping))
+        if self.merged > MAX_MERGED:
+            message = f"the included files bring in more than {MAX_MERGED:,} blocks and parameters"
+            raise SpecError([*diagnostics, Diagnostic("E0006", message, names.span)])
         for section in _MERGED:
             tree = _merge_section(tree, section, included, diagnostics)
         if diagnostics:

@@ -40,7 +40,7 @@ def _apply(tree: Mapping, path: str, text: str) -> Mapping:
         message = "includes are read before any value is set"
         raise SpecError(Diagnostic("E0010", message, help="write them in the spec"))
     if "\n" in source.text or not all(
-        s.replace("@", "_").replace("-", "_").isidentifier() or s.isdigit() for s in segments
+        s.replace("@", "_").replace("-", "_").isidentifier() or _is_position(s) for s in segments
     ):
         message = f"'{path}' is not a path"
         help_text = "a path is names with dots between them, as in training.epochs"
@@ -85,7 +85,7 @@ class _Setter:
         first = segments[0]
         if first in names:
             index = names.index(first)
-        elif first.isdigit() and int(first) < len(tree.items):
+        elif _is_position(first) and int(first) < len(tree.items):
             index = int(first)
         else:
             raise self._unknown(first, done, [n for n in names if n])
@@ -133,6 +133,11 @@ class _Setter:
         full = ".".join((*done, match)) if match else ""
         help_text = f"did you mean '{full}'?" if match else did_you_mean(name, choices)
         return SpecError(Diagnostic("E0010", message, self.span, help=help_text))
+
+
+def _is_position(text: str) -> bool:
+    """Whether it may count items; Python reads no number of thousands of digits."""
+    return text.isascii() and text.isdigit() and len(text) < 10
 
 
 def _is_layer(tree: Mapping, done: tuple[str, ...]) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from functools import cache
 from pathlib import Path
 
@@ -15,12 +17,18 @@ MAX_SIZE = 1_000_000
 """A spec file of more bytes is refused."""
 
 
+# Ends of lines for some programs only: what one reads as a comment, another would not.
+_LINE_ENDS = r"\u2028\u2029"
+# They make a line look like another one than it is (https://trojansource.codes).
+_DIRECTIONS = r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
+
+
 @cache
 def _bad_characters(ascii_only: bool) -> re.Pattern[str]:
     """Characters that neither form of a spec can hold. Most specs are ASCII, and the pattern for
     the rest takes longer to compile than to read a spec."""
     control = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f"
-    beyond = r"\x80-\x84\x86-\x9f\ud800-\udfff\ufeff\ufffe\uffff"
+    beyond = rf"\x80-\x9f\ud800-\udfff\ufeff\ufffe\uffff{_LINE_ENDS}{_DIRECTIONS}"
     return re.compile(f"[{control if ascii_only else control + beyond}]")
 
 
@@ -32,7 +40,9 @@ def load_source(path: Path, name: str | None = None) -> Source:
     """
     name = name or str(path)
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=_without_waiting) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise _unreadable(f"'{name}' is a pipe or a device, not a spec file", "")
             content = file.read(MAX_SIZE + 1)
     except FileNotFoundError:
         raise _unreadable(f"there is no file '{name}'", _near(path)) from None
@@ -44,6 +54,11 @@ def load_source(path: Path, name: str | None = None) -> Source:
         cause = getattr(error, "strerror", None) or str(error)
         raise _unreadable(f"the file '{name}' cannot be read: {cause}", "") from None
     return decode(content, name)
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Opens a pipe too, and does not wait until somebody writes into it."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def resolve_path(path: Path, name: str) -> Path:

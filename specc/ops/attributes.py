@@ -6,6 +6,7 @@ schema.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ class _Required:
 
 
 REQUIRED = _Required()
+MAX_SHOWN = 100
+"""As many characters of a value as a message shows."""
 LARGEST = 2**63
 """Integers stay below it, as every framework's do."""
 
@@ -262,13 +265,19 @@ class Attribute:
 
 
 def show(value: Any) -> str:
-    """A value as a spec writes it, for messages."""
+    """A value as a spec writes it, for messages; the beginning of a long one."""
+    text = _shown(value)
+    return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 3]}..."
+
+
+def _shown(value: Any) -> str:
     if value is None:
         return "null"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list | tuple):
-        return f"[{', '.join(show(each) for each in value)}]"
+        return f"[{', '.join(map(_shown, value[:MAX_SHOWN]))}]"
     if isinstance(value, Mapping):
-        return f"{{{', '.join(f'{key}: {show(each)}' for key, each in value.items())}}}"
-    return repr(value) if not isinstance(value, str) else f"'{value}'"
+        items = itertools.islice(value.items(), MAX_SHOWN)
+        return f"{{{', '.join(f'{key}: {_shown(each)}' for key, each in items)}}}"
+    return repr(value) if not isinstance(value, str) else f"'{value[:MAX_SHOWN]}'"

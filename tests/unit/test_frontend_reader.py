@@ -82,7 +82,7 @@ def test_permission(net: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise PermissionError
 
-    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr("os.open", refuse)
     assert failure(net) == ("E0001", f"the file '{net}' may not be read by this user", "")
 
 

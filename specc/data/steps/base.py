@@ -39,6 +39,17 @@ class DataProblem(Exception):  # noqa: N818  (it becomes a diagnostic once the p
         self.message, self.help, self.row, self.code = message, help, row, code
 
 
+MAX_VALUES = 2**28
+"""As many numbers a step makes at most: 2 GB in float64."""
+
+
+def check_size(step: str, values: int) -> None:
+    """Refuses more values than a machine holds, before they are made. Raises DataProblem."""
+    if values > MAX_VALUES:
+        message = f"{step} would make {values:,} numbers of them, more than {MAX_VALUES:,}"
+        raise DataProblem(message, "choose smaller attributes, or fewer rows")
+
+
 @dataclass(frozen=True)
 class Column:
     """One array on its way to an input or a target.

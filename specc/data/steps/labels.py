@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from specc.data.steps.base import Column, DataProblem, Names, State, Step
+from specc.data.steps.base import Column, DataProblem, Names, State, Step, check_size
 from specc.diagnostics import did_you_mean
 from specc.ops.attributes import Attribute, Integer, Optional
 
@@ -51,12 +51,19 @@ class OneHot(Step):
     )
 
     def fit(self, column: Column) -> State:
-        return {"names": list(range(self["classes"])) if self["classes"] else distinct(column)}
+        if not self["classes"]:
+            return {"names": distinct(column)}
+        check_size(self.kind, self["classes"] * column.values.size)
+        return {"names": list(range(self["classes"]))}
 
     def apply(self, column: Column, state: State) -> Column:
         import numpy as np
 
-        return column.with_values(np.eye(len(state["names"]))[positions(column, state["names"])])
+        places = positions(column, state["names"])
+        check_size(self.kind, places.size * len(state["names"]))
+        indicators = np.zeros((*places.shape, len(state["names"])))
+        np.put_along_axis(indicators, places[..., None], 1, axis=-1)
+        return column.with_values(indicators)
 
 
 def distinct(column: Column) -> list[Any]:

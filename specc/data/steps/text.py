@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-from specc.data.steps.base import Column, DataProblem, State, Step
+from specc.data.steps.base import Column, DataProblem, State, Step, check_size
 from specc.ops.attributes import Attribute, Boolean, Choice, Integer
 
 PADDING, UNKNOWN = 0, 1
@@ -49,6 +49,7 @@ class Tokens(Step):
 
         numbers = {word: number for number, word in enumerate(state["words"], start=UNKNOWN + 1)}
         length = self["length"]
+        check_size(self.kind, length * len(column.values))
         table = np.full((len(column.values), length), PADDING, dtype=np.int64)
         for row, sentence in zip(table, _sentences(column), strict=True):
             found = [numbers.get(word, UNKNOWN) for word in self.words(sentence)]
