@@ -17,6 +17,7 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
         "build": "Write the NumPy, PyTorch and TensorFlow files.",
         "resolve": "Print the spec with every default written out.",
         "convert": "Turn YAML into the language, or back.",
+        "fmt": "Bring specs into one style.",
     },
     "Training": {
         "train": "Train on one backend, or on several side by side.",

@@ -23,7 +23,8 @@ def comments_by_position(source: Source, events: list[Any]) -> dict[int, Comment
     before: dict[int, list[str]] = {}
     after: dict[int, str] = {}
     end: list[str] = []
-    for start, text in _comments(source, events):
+    for start in comment_starts(source, events):
+        text = _text(source, start)
         line_start = source.text.rfind("\n", 0, start) + 1
         at = bisect.bisect_left(owners, line_start)
         if at < len(owners) and owners[at] < start and owners[at] not in after:
@@ -76,13 +77,20 @@ def _owners(events: list[Any]) -> list[int]:
     return sorted(set(owners))
 
 
-def _comments(source: Source, events: list[Any]) -> list[tuple[int, str]]:
-    """Offset and text of each comment: a '#' after white space that no scalar covers."""
+def _text(source: Source, start: int) -> str:
+    """The comment whose '#' stands at that offset, without it."""
+    stop = source.text.find("\n", start)
+    line = source.text[start + 1 : len(source.text) if stop < 0 else stop]
+    return line.removeprefix(" ").rstrip()
+
+
+def comment_starts(source: Source, events: list[Any]) -> list[int]:
+    """The offset of each comment, in order: a '#' after white space that no scalar covers."""
     from yaml import ScalarEvent
 
     scalars = [(start_of(e), end_of(e)) for e in events if isinstance(e, ScalarEvent)]
     starts = [start for start, _ in scalars]
-    found: list[tuple[int, str]] = []
+    found: list[int] = []
     text = source.text
     position = text.find("#")
     while position >= 0:
@@ -93,6 +101,6 @@ def _comments(source: Source, events: list[Any]) -> list[tuple[int, str]]:
         stop = text.find("\n", position)
         stop = len(text) if stop < 0 else stop
         if position == 0 or text[position - 1].isspace():
-            found.append((position, text[position + 1 : stop].removeprefix(" ").rstrip()))
+            found.append(position)
         position = text.find("#", stop)
     return found

@@ -192,6 +192,11 @@ def test_language_reads_back_to_the_normal_form(spec: dict[str, Any]) -> None:
     assert _normal(_yaml(to_yaml(again))) == _normal(tree)
 
 
+def test_a_mapping_named_like_a_function_is_not_read_as_one() -> None:
+    tree = _spec({"specc": 1, "name": "net", "layers": [{"dense": {"units": {"sqrt": {}}}, "from": "x"}]})
+    assert to_plain(_dsl(to_dsl(tree, signatures))) == _normal(tree)
+
+
 @settings(max_examples=50, deadline=None)
 @given(_specs())
 def test_normal_form_is_its_own(spec: dict[str, Any]) -> None:
@@ -218,7 +223,7 @@ def test_language_keeps_comments_where_they_stand() -> None:
     text = """\
 # first
 # second
-spec 1 net  # version
+spec 1 net         # version
 conventions keras  # as Keras
 
 # a number
