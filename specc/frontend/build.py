@@ -81,10 +81,10 @@ class ProgramBuilder:
         conventions = self.settings["conventions"]
         blocks = check_blocks(self.tree, self.reporter)
         self.graphs = GraphBuilder(self.reporter, conventions, self.settings["layout"], blocks)
-        scope = Scope(self.environment)
+        scope = self.scope = Scope(self.environment)
         inputs = self._declared("inputs", scope)
         scope.previous = self._first(scope)
-        target_scope = Scope(self.environment)
+        target_scope = self.target_scope = Scope(self.environment)
         targets = self._declared("targets", target_scope)
         self._distinct(inputs, targets)
         entries_of(self.tree, "shared", self.reporter)

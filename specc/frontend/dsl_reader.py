@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from specc.diagnostics import Note, Source, Span, SpecError
+from specc.diagnostics import Diagnostic, Note, Source, Span, SpecError
 from specc.frontend.dsl_comments import attach_comments
 from specc.frontend.dsl_layers import Body, formal, read_block, statements_of
 from specc.frontend.dsl_values import Values
@@ -33,16 +33,28 @@ def read_dsl(
     E0201 to E0204 where the text does not parse, E0205 to E0211 for statements that mean nothing,
     E0301 and E0305 for broken expressions.
     """
+    tree, diagnostics = recover_dsl(source, signatures, include)
+    if tree is None or diagnostics:
+        raise SpecError(diagnostics[:MAX_ERRORS])
+    return tree
+
+
+def recover_dsl(
+    source: Source, signatures: Signatures = registered, include: Include | None = None
+) -> tuple[Mapping | None, list[Diagnostic]]:
+    """What can be read of a text, and what is wrong with the rest, from top to bottom.
+
+    There is no tree after too many mistakes. Raises SpecError for a text that has no statements to
+    go by: with characters that no spec can have, or brackets that never close.
+    """
     source = check_characters(source)
     parsed = parse_file(source)
     values = Values(source, signatures, diagnostics=list(parsed.diagnostics))
     if parsed.tree is None:
-        raise SpecError(values.diagnostics)
+        return None, values.diagnostics
     tree = _SpecReader(values, include).read(statements_of(parsed.tree))
-    if values.diagnostics:
-        by_place = sorted(values.diagnostics, key=lambda d: d.span.start if d.span else 0)
-        raise SpecError(by_place[:MAX_ERRORS])
-    return attach_comments(tree, parsed.comments)
+    by_place = sorted(values.diagnostics, key=lambda d: d.span.start if d.span else 0)
+    return attach_comments(tree, parsed.comments), by_place
 
 
 class _SpecReader:

@@ -22,7 +22,7 @@ def read_spec(path: str | os.PathLike[str], sets: Dict[str, str] | None = None) 
     language, E03xx for expressions. What the tree means is checked by later steps.
     """
     file = Path(path)
-    tree = Includes(file.parent, _read_file).spec(file, str(path))
+    tree = Includes(file.parent, read_file).spec(file, str(path))
     return apply_sets(tree, sets or {})
 
 
@@ -30,7 +30,7 @@ def read_tree(path: str | os.PathLike[str]) -> Mapping:
     """The located tree of one file as it is written: includes are read (the language needs their
     names) but not merged. For conversion and formatting."""
     file = Path(path)
-    includes = Includes(file.parent, _read_file)
+    includes = Includes(file.parent, read_file)
     return includes.single(file, str(path))
 
 
@@ -45,10 +45,16 @@ def read_source(source: Source, include: Callable[[Scalar], Mapping] | None = No
     return read_yaml(source)
 
 
-def _read_file(path: Path, name: str, include: Callable[[Scalar], Mapping]) -> Mapping:
+def read_file(
+    path: Path,
+    name: str,
+    include: Callable[[Scalar], Mapping],
+    load: Callable[[Path, str | None], Source] = load_source,
+) -> Mapping:
+    """The located tree of one file, its text from ``load``. Raises SpecError."""
     if path.suffix not in SUFFIXES and path.is_file():
         message = f"'{name}' is not a spec: its name ends with '{path.suffix}'"
         if not path.suffix:
             message = f"'{name}' is not a spec: its name has no ending"
         raise SpecError(Diagnostic("E0005", message, help=did_you_mean(path.suffix, SUFFIXES)))
-    return read_source(load_source(path, name), include)
+    return read_source(load(path, name), include)

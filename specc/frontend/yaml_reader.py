@@ -58,18 +58,30 @@ def read_yaml(source: Source) -> Mapping:
     text is no YAML, which ends the reading; E0103 to E0108 for YAML that no spec may use, E0301 for
     a broken expression.
     """
+    root, diagnostics = recover_yaml(source)
+    if diagnostics or root is None:
+        raise SpecError(diagnostics)
+    return root
+
+
+def recover_yaml(source: Source) -> tuple[Mapping | None, list[Diagnostic]]:
+    """What can be read of a YAML text, and what is wrong with the rest.
+
+    There is no tree where the text is not one mapping. Raises SpecError where reading ends at a
+    mistake, as it does at text that is no YAML.
+    """
     source = check_characters(source)
     events = _events(source)
     reader = _Reader(source, events, comments_by_position(source, events))
     root = reader.document()
-    if reader.diagnostics:
-        raise SpecError(reader.diagnostics)
-    if not isinstance(root, Mapping):
+    if isinstance(root, Mapping):
+        return root, reader.diagnostics
+    if not reader.diagnostics:
         message = "the spec is empty" if root is None else "a spec is a mapping of names to values"
         span = root.span if root is not None else Span(source, 0, 0)
         help_text = "start with 'specc: 1' and 'name: ...'"
-        raise SpecError(Diagnostic("E0103", message, span, help=help_text))
-    return root
+        reader.diagnostics.append(Diagnostic("E0103", message, span, help=help_text))
+    return None, reader.diagnostics
 
 
 def resolve(text: str) -> str | int | float | bool | None:
