@@ -57,6 +57,11 @@ def test_the_installed_compiler_compiles_both_forms_for_every_backend(installed,
         assert built == {f"two_branches_{name}.py" for name in ("numpy", "torch", "tensorflow")}
 
 
+def test_the_installed_compiler_writes_the_page_of_a_network(installed, tmp_path):
+    specc(installed, tmp_path, "graph", str(SPEC), "-o", "net.html", "--backend", "numpy")
+    assert "<svg" in (tmp_path / "net.html").read_text(encoding="utf-8")
+
+
 def test_what_runs_is_the_installed_package(installed, tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(installed)}
     code = (

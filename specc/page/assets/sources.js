@@ -124,14 +124,16 @@ class Pane {
     this.choose(this.cursor);
   }
 
-  // The layer of a line; of several uses of a block the one that is selected already, or is in it.
+  // The layer of a line; of several uses of a block the one where the selected layer is.
   choose(line) {
-    const owners = [...(this.owners[line] || [])];
+    const owners = this.owners[line] || [];
     if (!owners.length) return;
     const least = Math.min(...owners.map((each) => each.size));
-    const near = owners.filter((each) => each.size === least).map((each) => each.layer);
-    const inside = near.find((each) => each === selected || [...each.around()].includes(selected));
-    select(inside || near.sort((a, b) => LAYERS.indexOf(a) - LAYERS.indexOf(b))[0], { from: this });
+    const candidates = owners.filter((each) => each.size === least).map((each) => each.layer);
+    const here = selected ? [selected, ...selected.around()] : [];
+    const shared = (each) => [each, ...each.around()].filter((one) => here.includes(one)).length;
+    const order = (each) => LAYERS.indexOf(each);
+    select(candidates.sort((a, b) => shared(b) - shared(a) || order(a) - order(b))[0], { from: this });
   }
 
   pressed(event) {
