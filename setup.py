@@ -8,6 +8,7 @@ setup(
     packages=[*find_packages(include=["specc", "specc.*"]), "specc.grammar", "specc.schemas"],
     package_dir={"specc.grammar": "grammar", "specc.schemas": "schemas"},
     package_data={
+        "specc.diagnostics.catalogue": ["*.md"],
         "specc.grammar": ["*.lark"],
         "specc.schemas": ["*.json"],
         "specc.page": ["assets/*"],

@@ -9,10 +9,12 @@ from collections.abc import Sequence
 import click
 
 from specc import __version__
-from specc.cli.terminal import print_diagnostics
+from specc.cli.terminal import point_to_explanations, print_diagnostics
 from specc.diagnostics import Diagnostic, Note, SpecError
 
 WRONG, USAGE, FAILED, INTERNAL, INTERRUPTED = 1, 2, 3, 70, 130
+_UNRUNNABLE = ("E1001", "E1002", "E1017")
+"""Codes that are about generated files that cannot run, and not about the spec."""
 
 
 def guarded(command: click.Command, arguments: Sequence[str]) -> int:
@@ -21,8 +23,8 @@ def guarded(command: click.Command, arguments: Sequence[str]) -> int:
         code = command.main(list(arguments), prog_name="specc", standalone_mode=False)
     except SpecError as error:
         print_diagnostics(error.diagnostics)
-        # These two are about generated files that cannot run, and not about the spec.
-        return FAILED if any(d.code in ("E1001", "E1002") for d in error.diagnostics) else WRONG
+        point_to_explanations(error.diagnostics)
+        return FAILED if any(d.code in _UNRUNNABLE for d in error.diagnostics) else WRONG
     except click.ClickException as error:
         error.show()
         return USAGE
@@ -34,12 +36,13 @@ def guarded(command: click.Command, arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception:
-        _report_internal_error()
+        print_diagnostics([internal_error()])
         return INTERNAL
     return code if isinstance(code, int) else 0
 
 
-def _report_internal_error() -> None:
+def internal_error() -> Diagnostic:
+    """The exception that is being handled as a message; its traceback goes to a log file."""
     import tempfile
     import traceback
 
@@ -49,13 +52,9 @@ def _report_internal_error() -> None:
         log.write(f"specc {__version__}, Python {sys.version}\n{sys.argv}\n\n")
         log.write(traceback.format_exc())
     problem = traceback.format_exc(limit=0).strip().splitlines()[-1]
-    print_diagnostics(
-        [
-            Diagnostic(
-                "E9999",
-                f"a mistake in specc itself: {problem}",
-                notes=(Note(f"the whole story is in {log.name}"),),
-                help="please report it with that file and, if you may, the spec",
-            )
-        ]
+    return Diagnostic(
+        "E9999",
+        f"a mistake in specc itself: {problem}",
+        notes=(Note(f"the whole story is in {log.name}"),),
+        help="please report it with that file and, if you may, the spec",
     )

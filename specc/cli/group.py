@@ -32,6 +32,7 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
         "graph": "Draw the network as Mermaid, DOT or SVG.",
         "show": "Print the compiler's program after a pass.",
         "ops": "List the operations, or explain one.",
+        "explain": "Explain a diagnostic by its code.",
         "backends": "List the backends and whether they can run here.",
         "schema": "Print the JSON schema of a YAML spec.",
     },

@@ -4,42 +4,45 @@ from __future__ import annotations
 
 import json
 import os
-import re
+import sys
 from collections.abc import Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from specc.diagnostics import Diagnostic, Span, render
+from specc.diagnostics import Diagnostic, Span
+from specc.diagnostics.rendering import render
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-_STYLES: tuple[tuple[re.Pattern[str], dict[str, Any]], ...] = (
-    (re.compile(r"\berror\[\w+\]: .*", re.MULTILINE), {"fg": "red", "bold": True}),
-    (re.compile(r"\bwarning\[\w+\]: .*", re.MULTILINE), {"fg": "yellow", "bold": True}),
-    (re.compile(r"^ +\|[ \t]*\^+$", re.MULTILINE), {"fg": "red"}),
-    (re.compile(r"^note:", re.MULTILINE), {"fg": "cyan", "bold": True}),
-    (re.compile(r"^help:", re.MULTILINE), {"fg": "green", "bold": True}),
-)
+_STYLES: dict[str, dict[str, Any]] = {
+    "error": {"fg": "red", "bold": True},
+    "warning": {"fg": "yellow", "bold": True},
+    "mark": {"fg": "red", "bold": True},
+    "second": {"fg": "blue", "bold": True},
+    "note": {"fg": "cyan", "bold": True},
+    "help": {"fg": "green", "bold": True},
+}
+"""The colours of the parts of a message that ``specc.diagnostics.rendering`` names."""
+
+_PLAIN = {"E1002", "E9999"}
+"""Codes about which the catalogue can say no more than the message."""
+_POINTED = 4
+"""As many codes as the last line of a run names."""
 
 
 def colour_allowed() -> bool | None:
-    """False where NO_COLOR is set (no-color.org), None to let click look at the terminal."""
-    return False if os.environ.get("NO_COLOR") else None
+    """False where NO_COLOR is set (no-color.org) or the terminal is dumb, else True where
+    FORCE_COLOR is set (force-color.org), else None, to let click look at the terminal."""
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return False
+    return True if os.environ.get("FORCE_COLOR") else None
 
 
 def styled(diagnostic: Diagnostic) -> str:
     """The rendered diagnostic with the colours of a terminal."""
-    text = render(diagnostic)
-    for pattern, style in _STYLES:
-        text = pattern.sub(partial(_restyle, style), text)
-    return text
-
-
-def _restyle(style: dict[str, Any], match: re.Match[str]) -> str:
-    return click.style(match[0], **style)
+    return render(diagnostic, lambda text, part: click.style(text, **_STYLES[part]))
 
 
 def print_diagnostics(diagnostics: Sequence[Diagnostic]) -> None:
@@ -48,6 +51,14 @@ def print_diagnostics(diagnostics: Sequence[Diagnostic]) -> None:
         return
     text = "\n\n".join(dict.fromkeys(map(styled, diagnostics)))
     click.echo(text, err=True, color=colour_allowed())
+
+
+def point_to_explanations(diagnostics: Sequence[Diagnostic]) -> None:
+    """One line on a terminal that says where the codes of the errors are explained."""
+    codes = sorted({each.code for each in diagnostics} - _PLAIN)
+    if codes and sys.stderr.isatty():
+        more = " ..." * (len(codes) > _POINTED)
+        click.echo(f"\nfor more: specc explain {' '.join(codes[:_POINTED])}{more}", err=True)
 
 
 def diagnostic_json(diagnostic: Diagnostic) -> dict[str, Any]:

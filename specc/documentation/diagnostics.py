@@ -1,48 +1,46 @@
-"""The reference part of the page on diagnostics: every code with what it looks like."""
+"""The reference part of the page on diagnostics: the pages of the catalogue by family."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from specc.diagnostics import CODES
-from specc.documentation.tables import code
-
-_FAMILIES = {
-    "E00": "Files",
-    "E01": "YAML",
-    "E02": "The language",
-    "E03": "Expressions",
-    "E04": "Names and wiring",
-    "E05": "Attributes",
-    "E06": "Shapes and types",
-    "E07": "Training",
-    "E08": "Data",
-    "E09": "Backends and plug-ins",
-    "E10": "Running",
-    "W10": "Warnings",
-    "E99": "A mistake in specc",
-}
+from specc.diagnostics.catalogue import FAMILIES, Page, pages
+from specc.documentation.tables import code, table
 
 
-def diagnostics_reference(errors: Path) -> str:
-    """Every code by family. ``errors`` is the folder of exact messages that the tests compare."""
-    examples = _examples(errors)
+def diagnostics_reference() -> str:
+    """A list of all codes, then every code with what makes it, its message and what to do."""
     lines: list[str] = []
-    for family, title in _FAMILIES.items():
-        lines += [f"## {title}", ""]
-        for each in (each for each in CODES if each.startswith(family)):
-            lines += [f"### {each}: {CODES[each]}", ""]
-            if each in examples:
-                lines += code(examples[each], "text")
+    families = {prefix: [p for p in pages() if p.code.startswith(prefix)] for prefix in FAMILIES}
+    for prefix, found in families.items():
+        rows = [(_link(page), page.title) for page in found]
+        lines += [f"**{FAMILIES[prefix]}**", "", *table(("code", ""), rows)]
+    for prefix, found in families.items():
+        lines += [f"## {FAMILIES[prefix]}", ""]
+        for page in found:
+            lines += _page(page)
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _examples(errors: Path) -> dict[str, str]:
-    """{code: the first message with it among the snapshots}."""
-    found: dict[str, str] = {}
-    for path in sorted(errors.rglob("[EW][0-9]*.txt")):
-        for message in path.read_text(encoding="utf-8").split("\n\n"):
-            for each in CODES:
-                if f"[{each}]" in message.partition("\n")[0] and "\0" not in message:
-                    found.setdefault(each, message.strip("\n"))
-    return found
+def _link(page: Page) -> str:
+    name = f" `{page.name}`" if page.name else ""
+    return f"[{page.code}](#{page.code.lower()}){name}"
+
+
+def _page(page: Page) -> list[str]:
+    lines = [
+        f"### {page.code}",
+        "",
+        f"**{page.title[:1].upper()}{page.title[1:]}.** {page.mistake}",
+        "",
+    ]
+    if page.name:
+        lines += [f"A spec silences it with `allow: [{page.name}]`.", ""]
+    for name, text in page.files.items():
+        if not name.startswith("net."):
+            lines += [f"`{name}`:", ""]
+        lines += code(text, f"{'specc' if name.endswith('.specc') else 'yaml'} fragment")
+    lines += code(page.setup, "python") if page.setup else []
+    if page.commands[-1:] not in (["specc check net.yaml"], ["specc check net.specc"]):
+        commands = "\n".join(f"$ {command}" for command in page.commands)
+        lines += code(commands, "console") if commands else []
+    lines += [*code(page.message, "text"), page.fix, ""]
+    return [*lines, *(code(page.change, "diff") if page.change else [])]

@@ -45,9 +45,10 @@ def load_source(path: Path, name: str | None = None) -> Source:
                 raise _unreadable(f"'{name}' is a pipe or a device, not a spec file", "")
             content = file.read(MAX_SIZE + 1)
     except FileNotFoundError:
-        raise _unreadable(f"there is no file '{name}'", _near(path)) from None
+        raise _unreadable(f"there is no file '{name}'", _near(path, name)) from None
     except IsADirectoryError:
-        raise _unreadable(f"'{name}' is a folder, not a spec file", _near(path / "spec")) from None
+        help_ = _near(path / "spec", f"{name}/spec")
+        raise _unreadable(f"'{name}' is a folder, not a spec file", help_) from None
     except PermissionError:
         raise _unreadable(f"the file '{name}' may not be read by this user", "") from None
     except (OSError, ValueError) as error:
@@ -113,8 +114,8 @@ def _unreadable(message: str, help_text: str) -> SpecError:
     return SpecError(Diagnostic("E0001", message, help=help_text))
 
 
-def _near(path: Path) -> str:
-    """A suggestion from the files beside a path that does not exist."""
+def _near(path: Path, name: str) -> str:
+    """A suggestion from the files beside a path that does not exist, as ``name`` writes it."""
     from specc.diagnostics import nearest
 
     try:
@@ -123,7 +124,7 @@ def _near(path: Path) -> str:
         return f"there is no folder '{path.parent}' either" if not path.parent.exists() else ""
     match = nearest(path.name, names)
     if match is not None:
-        return f"did you mean '{path.parent / match}'?"
+        return f"did you mean '{Path(name).parent / match}'?"
     return f"the folder has {', '.join(sorted(names))}" if 0 < len(names) <= 12 else ""
 
 

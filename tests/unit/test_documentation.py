@@ -54,7 +54,7 @@ def test_python_in_the_docs_parses(tag, text):
 @pytest.mark.parametrize("page", WRITTEN, ids=lambda page: str(page.relative_to(TOP)))
 def test_every_block_says_what_it_is(page):
     """So that none escapes the tests above."""
-    known = {*_SUFFIXES, "python", "text", "console", "toml", "json", "mermaid"}
+    known = {*_SUFFIXES, "python", "text", "console", "toml", "json", "mermaid", "diff"}
     known |= {f"{each} fragment" for each in ("yaml", "specc", "python")}
     assert tags(page.read_text(encoding="utf-8")) <= known
 

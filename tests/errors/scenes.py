@@ -1,0 +1,124 @@
+"""What some pages of the catalogue need around them and no file of the page can give: packages that
+are installed or are not, a process that dies. ``{code: scene}``; a scene that returns diagnostics
+has met the mistake itself, for codes that no command line leads to."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from specc import plugins
+from specc.backends.base import Backend
+from specc.compiler import compile_spec
+from specc.diagnostics import SpecError
+from specc.entry_points import EntryPoint
+from specc.ir.graph import Program
+from specc.runner.compare import compare
+from specc.runner.comparison import Settings
+from specc.runner.process import Worker
+
+NET = """specc: 1
+name: net
+inputs: {{x: {{shape: [4]}}}}
+targets: {{t: {{shape: [{units}]}}}}
+layers: [{{name: y, dense: {{units: {units}, use_bias: {bias}}}}}]
+training: {{loss: {{mean_squared_error: {{prediction: y, target: t}}}}}}
+"""
+
+
+class Narrow(Backend):
+    """A backend that has no forms at all."""
+
+    name = "narrow"
+    title = "Narrow"
+
+    def emit(self, program: Program, only: str = "all") -> str:
+        return "".join(self.lower(node).expression for node in program.graph.nodes)
+
+
+class Broken(Narrow):
+    """A backend that cannot be made."""
+
+    def __init__(self) -> None:
+        raise ImportError("specc.backends.frames is not there")
+
+
+NARROW = EntryPoint("narrow", f"{__name__}:Narrow", "narrow-specc 1.0")
+SECOND = EntryPoint("narrow", f"{__name__}:Broken", "specc-narrow 0.3")
+BROKEN = EntryPoint("broken", f"{__name__}:Broken", "broken-specc 0.1")
+
+
+@contextmanager
+def _plugins(patch: pytest.MonkeyPatch, *entries: EntryPoint) -> Iterator[None]:
+    patch.setattr(plugins, "entry_points", lambda group: list(entries))
+    patch.setattr(plugins, "load_operations", lambda: None)
+    plugins.backend_entries.cache_clear()
+    yield
+    plugins.backend_entries.cache_clear()
+
+
+@contextmanager
+def _no_scikit_learn(patch: pytest.MonkeyPatch) -> Iterator[None]:
+    patch.setitem(sys.modules, "sklearn", None)
+    yield
+
+
+@contextmanager
+def _no_tensorflow(patch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A package of that name in front of the real one, which says that it is not there."""
+    text = "raise ModuleNotFoundError(\"No module named 'tensorflow'\", name='tensorflow')\n"
+    for name in ("tensorflow", "keras"):
+        Path(f"{name}.py").write_text(text, encoding="utf-8")
+    patch.setenv("PYTHONPATH", str(Path.cwd()))
+    yield
+
+
+@contextmanager
+def _ended(patch: pytest.MonkeyPatch) -> Iterator[None]:
+    path = Path("net_numpy.py")
+    text = "import os\nprint('Illegal instruction', flush=True)\nos._exit(132)\n"
+    path.write_text(text, encoding="utf-8")
+    with Worker("numpy", path) as worker:
+        worker.wait()
+    yield
+
+
+@contextmanager
+def _two_specs(patch: pytest.MonkeyPatch) -> Iterator[None]:
+    sources = {}
+    for name, bias in (("first", "true"), ("second", "false")):
+        spec = Path(f"{name}.yaml")
+        spec.write_text(NET.format(units=3, bias=bias), encoding="utf-8")
+        sources[name] = spec.with_suffix(".py")
+        sources[name].write_text(compile_spec(spec, backend="numpy"), encoding="utf-8")
+    train = {"inputs": {"x": np.zeros((4, 4))}, "targets": {"t": np.zeros((4, 3))}}
+    compare(sources, train, Settings(batch_size=2, steps=1))
+    yield
+
+
+@contextmanager
+def _mistake_in_specc(patch: pytest.MonkeyPatch) -> Iterator[None]:
+    from specc.cli.boundary import internal_error
+
+    try:
+        raise ZeroDivisionError("division by zero")
+    except ZeroDivisionError:
+        raise SpecError(internal_error()) from None
+    yield
+
+
+SCENES: dict[str, Callable[[pytest.MonkeyPatch], object]] = {
+    "E0803": _no_scikit_learn,
+    "E0901": lambda patch: _plugins(patch, NARROW),
+    "E0903": lambda patch: _plugins(patch, NARROW, SECOND),
+    "E0904": lambda patch: _plugins(patch, BROKEN),
+    "E1001": _no_tensorflow,
+    "E1002": _ended,
+    "E1003": _two_specs,
+    "E9999": _mistake_in_specc,
+}
