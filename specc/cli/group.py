@@ -51,7 +51,7 @@ Exit codes:
   2    the command line is wrong
   3    a generated file failed, or its framework is missing
   70   a mistake in specc itself
-  130  interrupted
+  130  interrupted (143: by SIGTERM)
 """
 
 

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from specc import __version__
 from specc.cli import options
 from specc.cli.terminal import console, print_diagnostics, print_json
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from specc.runner.experiment import Experiment
+    from specc.runner.interruption import Interrupted
     from specc.runner.train import Trained
+    from specc.runner.training_run import Request, TrainingRun
+
+
+def _interval(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> dict[str, float] | None:
+    """``{"steps": N}`` of ``200``, ``{"seconds": S}`` of ``30s``, ``5m`` or ``2h``."""
+    if value is None:
+        return None
+    found = re.fullmatch(r"([1-9]\d*)([smh]?)", value)
+    if found is None:
+        raise click.BadParameter(f"'{value}' is neither steps (200) nor a time (30s, 5m, 2h)")
+    count, unit = int(found[1]), found[2]
+    return {"seconds": count * {"s": 1, "m": 60, "h": 3600}[unit]} if unit else {"steps": count}
 
 
 @click.command()
@@ -28,118 +41,141 @@ if TYPE_CHECKING:
     type=options.FOLDER,
     help="Where to write the run. Default: runs/NAME, one folder per backend in it.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace an earlier run.")
+@click.option(
+    "--overwrite", is_flag=True, help="Replace an earlier run, when this one is finished."
+)
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Go on with a run that is not finished, exactly as if it had not been interrupted.",
+)
+@click.option(
+    "--checkpoint-every",
+    "every",
+    metavar="STEPS|TIME",
+    callback=_interval,
+    help="How often to save, in steps (200) or time (30s, 5m). "
+    "Default: every 10 s, and less often where that would take more than 1 % of the time.",
+)
 @click.option("--epochs", type=click.IntRange(min=1), help="Short for --set training.epochs=N.")
 @options.dtype_option
 @options.device_option
 @options.optimize_option
 @options.set_option
 @options.json_option
+@click.pass_context
 def command(
+    context: click.Context,
     spec: Path,
     backends: tuple[str, ...],
     run_dir: Path | None,
     overwrite: bool,
+    resume: bool,
+    every: dict[str, float] | None,
     epochs: int | None,
     dtype: str | None,
     device: str | None,
     optimize: int,
     sets: dict[str, str],
     as_json: bool,
-) -> None:
+) -> int:
     """Train on one backend (default: numpy), or on several side by side.
 
     A run folder holds the resolved spec, the generated file, the history, what the data
     preparation learnt, and the weights, which every backend can load. With several backends the
     table shows them side by side, and how far their parameters are apart.
 
+    A training that is interrupted, by Ctrl-C too, goes on with --resume: it ends with the same
+    weights to the last bit. The options of the run need not be repeated.
+
     \b
     Examples:
       specc train net.yaml --backend torch
       specc train net.yaml --backend numpy --backend torch --backend tensorflow
       specc train net.yaml --epochs 3 --set training.batch_size=32 --run-dir runs/small
+      specc train net.yaml --resume
     """
-    from specc.runner.experiment import Experiment
-    from specc.runner.progress import training_bars
-    from specc.runner.run_folder import WEIGHTS, new_run, refuse_existing
-    from specc.runner.train import train
+    from specc.runner.interruption import Interrupted, interruptible
+    from specc.runner.training_run import Request
 
-    chosen = backends or ("numpy",)
+    if resume and overwrite:
+        raise click.UsageError("--resume goes on with a run, and --overwrite begins anew")
     if epochs is not None:
         sets = {**sets, "training.epochs": str(epochs)}
-    place = run_dir or Path("runs") / spec.stem
-    refuse_existing(place, overwrite)
-    with new_run(place, overwrite) as draft:
-        folders = {name: draft / name if len(chosen) > 1 else draft for name in chosen}
-        experiment = Experiment.prepare(spec, folders, sets=sets, dtype=dtype, optimize=optimize)
-        print_diagnostics(experiment.warnings)
-        with training_bars(chosen, experiment.epochs, experiment.steps_per_epoch) as on_event:
-            trained = train(
-                experiment.sources,
-                experiment.parts,
-                epochs=experiment.epochs,
-                batch_size=experiment.batch_size,
-                weights={name: folder / WEIGHTS for name, folder in folders.items()},
-                dtype=dtype,
-                device=device,
-                on_event=on_event,
-            )
-        for name, folder in folders.items():
-            _write_run(folder, spec, sets, experiment, trained[name])
-    files = {name: place / path.relative_to(draft) for name, path in experiment.sources.items()}
-    _report(experiment, trained, files, as_json)
-
-
-def _write_run(
-    folder: Path, spec: Path, sets: Mapping[str, str], experiment: Experiment, trained: Trained
-) -> None:
-    from specc.compiler import resolve_spec
-    from specc.runner import run_folder
-
-    program = experiment.program
-    (folder / run_folder.SPEC).write_text(resolve_spec(spec, sets), encoding="utf-8")
-    run_folder.write_json(folder / run_folder.FITTED, experiment.dataset.fitted)
-    run_folder.write_json(folder / run_folder.HISTORY, trained.history)
-    run_folder.write_json(
-        folder / run_folder.ABOUT,
-        {
-            "specc": __version__,
-            "name": program.name,
-            "spec": str(spec.resolve()),
-            "settings": dict(sets),
-            "backend": trained.backend,
-            "source": experiment.sources[trained.backend].name,
-            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-            "seconds": round(trained.seconds, 3),
-            "seed": program.seed,
-            "dtype": experiment.dtype,
-            "scores": {"test": trained.scores} if trained.scores else {},
-            "environment": trained.environment,
-        },
+    said = context.get_parameter_source("optimize") != click.core.ParameterSource.DEFAULT
+    request = Request(
+        spec=spec,
+        run_dir=run_dir,
+        backends=backends or None,
+        sets=sets or None,
+        dtype=dtype,
+        device=device,
+        optimize=optimize if said else None,
+        every=every,
     )
+    try:
+        with interruptible():
+            run, trained = _train(request, overwrite, resume)
+    except Interrupted as signal:
+        _say_how_to_go_on(request, signal)
+        return signal.exit_code
+    _report(run, trained, as_json)
+    return 0
 
 
-def _report(
-    experiment: Experiment, trained: Mapping[str, Trained], files: Mapping[str, Path], as_json: bool
-) -> None:
+def _train(
+    request: Request, overwrite: bool, resume: bool
+) -> tuple[TrainingRun, Mapping[str, Trained]]:
+    from specc.runner.progress import training_bars
+    from specc.runner.run_place import new_run, unfinished_run
+    from specc.runner.training_run import begin, go_on
+
+    opened = unfinished_run(request.place) if resume else new_run(request.place, overwrite)
+    with opened as place:
+        if resume:
+            run, warnings = go_on(place, request)
+            print_diagnostics(warnings)
+        else:
+            run = begin(place, request)
+        experiment = run.experiment
+        print_diagnostics(experiment.warnings)
+        with training_bars(
+            list(run.runs), experiment.epochs, experiment.steps_per_epoch
+        ) as on_event:
+            return run, run.carry_out(on_event, _say_that_it_stops)
+
+
+def _say_that_it_stops() -> None:
+    click.echo("stopping after this step, to save it; once more ends at once", err=True)
+
+
+def _say_how_to_go_on(request: Request, signal: Interrupted) -> None:
+    reached = ", ".join(f"{name} after step {step}" for name, step in signal.reached.items())
+    click.echo(f"interrupted{f': {reached}' if reached else ''}", err=True)
+    if signal.resumable:
+        click.echo(f"go on with: {request.resume}", err=True)
+
+
+def _report(run: TrainingRun, trained: Mapping[str, Trained], as_json: bool) -> None:
     from specc.runner.comparison import number
     from specc.runner.measure import worst
     from specc.runner.train import parameter_differences
 
-    differences = parameter_differences(trained, experiment.indifferent)
+    files = run.files
+    differences = parameter_differences(trained, run.experiment.indifferent)
     largest = worst(differences.values())
     if as_json:
         result: dict[str, Any] = {
             name: {
                 "file": str(files[name]),
                 "run": str(files[name].parent),
-                "seconds": run.seconds,
-                "history": run.history,
-                "test": run.scores,
+                "seconds": found.seconds,
+                "history": found.history,
+                "test": found.scores,
             }
-            for name, run in trained.items()
+            for name, found in trained.items()
         }
-        report: dict[str, Any] = {"name": experiment.program.name, "backends": result}
+        report: dict[str, Any] = {"name": run.experiment.program.name, "backends": result}
         if len(trained) > 1:
             report["max_relative_difference"] = number(largest)
         print_json(report)
@@ -149,8 +185,8 @@ def _report(
     if len(trained) > 1:
         share = "largest difference of a parameter, as a share of the way that it went:"
         screen.print(f"{share} [bold]{largest:.3g}[/]")
-    for name, run in trained.items():
-        screen.print(f"{name}: {run.seconds:.1f} s, {files[name]}", markup=False, soft_wrap=True)
+    for name, found in trained.items():
+        screen.print(f"{name}: {found.seconds:.1f} s, {files[name]}", markup=False, soft_wrap=True)
 
 
 def _table(trained: Mapping[str, Trained]) -> Table:

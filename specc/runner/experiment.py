@@ -55,8 +55,26 @@ class Experiment:
             sources[backend] = folder / f"{program.name}_{backend}.py"
             sources[backend].write_text(text, encoding="utf-8")
         precision = dtype or program.dtype
-        dataset = load_data(program, spec.parent, precision)
-        return cls(program, warnings, sources, dataset, precision, samples)
+        dataset, suspicious = load_checked(program, spec.parent, precision)
+        return cls(program, warnings + suspicious, sources, dataset, precision, samples)
+
+    @classmethod
+    def load(
+        cls,
+        spec: Path,
+        sources: Mapping[str, Path],
+        *,
+        sets: Mapping[str, str] | None = None,
+        dtype: str | None = None,
+    ) -> Experiment:
+        """As `prepare`, with generated files that are there already."""
+        from specc.compiler import load_program
+
+        program, warnings = load_program(spec, sets)
+        require(program, "training", "data")
+        precision = dtype or program.dtype
+        dataset, suspicious = load_checked(program, spec.parent, precision)
+        return cls(program, warnings + suspicious, sources, dataset, precision)
 
     @property
     def indifferent(self) -> tuple[str, ...]:
@@ -145,3 +163,13 @@ def load_data(program: Program, folder: Path, dtype: str | None = None) -> Datas
         dtype or program.dtype,
         bounds(program),
     )
+
+
+def load_checked(
+    program: Program, folder: Path, dtype: str | None = None
+) -> tuple[Dataset, tuple[Diagnostic, ...]]:
+    """As ``load_data``, and the warnings about what the data are like."""
+    from specc.data.suspicious import suspicious_data
+
+    dataset = load_data(program, folder, dtype)
+    return dataset, suspicious_data(program, dataset)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -29,7 +31,8 @@ class Worker:
 
     ``python`` is the interpreter that runs the file: another one may hold a framework that this one
     does not. ``companions`` is the number of workers that run beside it. ``script`` is what the
-    process runs; with another one than the usual, ``path`` is opened when a command says so.
+    process runs; with another one than the usual, ``path`` is opened when a command says so. The
+    process keeps the file descriptors of ``inherit`` open while it lives.
     """
 
     def __init__(
@@ -39,9 +42,11 @@ class Worker:
         python: str = sys.executable,
         companions: int = 0,
         script: Path = _WORKER,
+        inherit: Sequence[int] = (),
     ) -> None:
         self.backend = backend
         self.path = path
+        self._sending = threading.Lock()
         with contextlib.ExitStack() as stack:
             self._errors = stack.enter_context(tempfile.TemporaryFile())
             self._process = stack.enter_context(
@@ -51,6 +56,7 @@ class Worker:
                     stdout=subprocess.PIPE,
                     stderr=self._errors,
                     env=_environment(companions),
+                    pass_fds=inherit,
                 )
             )
             self._resources = stack.pop_all()
@@ -71,7 +77,8 @@ class Worker:
     def post(self, command: str, **fields: Any) -> None:
         """Sends a command without waiting; `wait` takes its answer."""
         try:
-            wire.send(cast(BinaryIO, self._process.stdin), {"command": command, **fields})
+            with self._sending:
+                wire.send(cast(BinaryIO, self._process.stdin), {"command": command, **fields})
         except BrokenPipeError:
             raise self._died() from None
 
@@ -92,6 +99,11 @@ class Worker:
         """Sends a command and returns its result."""
         self.post(command, **fields)
         return self.wait()
+
+    def stop(self) -> None:
+        """Asks a training to write a checkpoint and end; its answer comes to who waits for it."""
+        with contextlib.suppress(WorkerError):  # who waits learns that the process has died
+            self.post("stop")
 
     @property
     def alive(self) -> bool:
@@ -114,10 +126,22 @@ class Worker:
         self._errors.seek(0)
         printed = self._errors.read().decode(errors="replace").strip().splitlines()
         notes = tuple(Note(line) for line in printed[-12:])
+        if code < 0:
+            return WorkerError(self._killed(signal.Signals(-code), notes))
         message = f"the {self.backend} process ended with code {code} while it ran {self.path}"
         return WorkerError(Diagnostic("E1002", message, notes=notes))
 
+    def _killed(self, number: signal.Signals, notes: tuple[Note, ...]) -> Diagnostic:
+        message = f"the {self.backend} process was ended by {number.name} while it ran {self.path}"
+        help_ = "a crash in the framework or its driver: other versions may not have it"
+        if number == signal.SIGKILL:
+            message += ": most likely the system ran out of memory"
+            help_ = "use a smaller batch_size, fewer backends at a time, or a larger machine"
+        return Diagnostic("E1017", message, notes=notes, help=help_)
+
     def _failed(self, error: Mapping[str, str]) -> WorkerError:
+        if error["unwritable"]:
+            return WorkerError(Diagnostic("E1006", error["unwritable"], help="make room there"))
         package = error["missing"].partition(".")[0]
         if package and package != "specc":
             return WorkerError(
@@ -154,11 +178,14 @@ def _environment(companions: int) -> dict[str, str]:
 class Team:
     """Workers that do the same at the same time. A context manager that ends them all."""
 
-    def __init__(self, sources: Mapping[str, Path], python: str = sys.executable) -> None:
+    def __init__(
+        self, sources: Mapping[str, Path], python: str = sys.executable, inherit: Sequence[int] = ()
+    ) -> None:
         self.workers: dict[str, Worker] = {}
+        others = len(sources) - 1
         try:
             for backend, path in sources.items():
-                self.workers[backend] = Worker(backend, path, python, len(sources) - 1)
+                self.workers[backend] = Worker(backend, path, python, others, inherit=inherit)
             self.opened: dict[str, dict[str, Any]] = self.wait()
         except BaseException:
             self.close()
@@ -188,6 +215,11 @@ class Team:
     def wait(self) -> dict[str, Any]:
         """The results of the command that was posted to every worker."""
         return {name: worker.wait() for name, worker in self.workers.items()}
+
+    def stop(self) -> None:
+        """Asks every training to write a checkpoint and end."""
+        for worker in self.workers.values():
+            worker.stop()
 
     def close(self) -> None:
         for worker in self.workers.values():

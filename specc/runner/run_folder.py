@@ -8,82 +8,34 @@ fitted.json              what the data preparation learnt from the training part
 history.json             loss and metrics per epoch
 weights.safetensors      parameters and running statistics, loadable by every backend
 ======================== ===========================================================
+
+The last two are written at the end; until then checkpoint.npz and the one before it hold what has
+been trained (see `checkpoint`), and run.lock is held by the process that trains. The state in
+run.json says how far a run is. With several backends there is one such folder for each, and the
+lock is in the folder that holds them.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from specc.atomic import replacing
 from specc.diagnostics import Diagnostic, SpecError
+from specc.runner import checkpoint
+from specc.runner.lock import holder, in_use
 
 ABOUT, SPEC, FITTED = "run.json", "spec.yaml", "fitted.json"
 HISTORY, WEIGHTS = "history.json", "weights.safetensors"
-
-
-def refuse_existing(path: Path, overwrite: bool) -> None:
-    """Raises SpecError (E1004) if a run, or anything else, would be lost at ``path``."""
-    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
-        return
-    if not overwrite:
-        help_ = "choose another place with --run-dir, or replace it with --overwrite"
-        raise SpecError(Diagnostic("E1004", f"{path} already exists", help=help_))
-    if not _is_run(path) and not all(_is_run(each) for each in path.iterdir()):
-        message = f"{path} holds more than a run, and all of it would be lost"
-        raise SpecError(Diagnostic("E1004", message, help="choose another place with --run-dir"))
-
-
-def _is_run(path: Path) -> bool:
-    return (path / ABOUT).is_file()
-
-
-@contextlib.contextmanager
-def new_run(path: Path, overwrite: bool = False) -> Iterator[Path]:
-    """An empty folder to write a run into, which becomes ``path`` when the body succeeds.
-
-    A run that fails or is interrupted leaves what was there before, and nothing half-written.
-    """
-    refuse_existing(path, overwrite)
-    whole = path.absolute()  # "." has no name of its own
-    draft = whole.with_name(f".{whole.name}.{os.getpid()}")
-    made = [folder for folder in whole.parents if not folder.exists()]
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft.mkdir()
-    except OSError as error:
-        problem = error.strerror or str(error)
-        raise SpecError(Diagnostic("E1006", f"cannot write {path}: {problem}")) from None
-    try:
-        yield draft
-        if path.exists():
-            old = draft.with_name(f"{draft.name}.old")
-            os.replace(whole, old)
-            os.replace(draft, whole)
-            shutil.rmtree(old)
-        else:
-            os.replace(draft, whole)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-        for folder in made:
-            # One that holds the run, or what somebody else has put there, stays.
-            with contextlib.suppress(OSError):
-                folder.rmdir()
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Readable JSON with a final newline."""
-    path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+RUNNING, INTERRUPTED, FAILED, FINISHED = "running", "interrupted", "failed", "finished"
 
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run."""
+    """What is in the folder of one backend."""
 
     path: Path
     about: dict[str, Any]
@@ -96,6 +48,14 @@ class Run:
     @property
     def backend(self) -> str:
         return str(self.about["backend"])
+
+    @property
+    def dtype(self) -> str:
+        return str(self.about["dtype"])
+
+    @property
+    def finished(self) -> bool:
+        return bool(self.about.get("state", FINISHED) == FINISHED)
 
     @property
     def weights(self) -> Path:
@@ -112,21 +72,122 @@ class Run:
     def history(self) -> dict[str, list[float]]:
         return _read_json(self.path / HISTORY)
 
+    def checkpoint(self) -> tuple[checkpoint.Checkpoint | None, dict[Path, str]]:
+        """The last good checkpoint, if there is one, and what is wrong with later ones."""
+        return checkpoint.latest(self.path, self.about.get("key"))
 
-def open_run(path: Path) -> Run:
-    """The run in ``path``; raises SpecError (E1005) if there is none."""
-    if not _is_run(path):
+
+def damaged(bad: Mapping[Path, str]) -> tuple[Diagnostic, ...]:
+    """A warning (E1015) for each checkpoint that is not used."""
+    return tuple(
+        Diagnostic(
+            "E1015",
+            f"the checkpoint {path} cannot be used: {reason}",
+            help="the one before it is used, or the start where there is none",
+            severity="warning",
+        )
+        for path, reason in bad.items()
+    )
+
+
+def is_run(path: Path) -> bool:
+    return (path / ABOUT).is_file()
+
+
+def is_finished(path: Path) -> bool:
+    """Whether the run in ``path`` is not one to go on with; so is one whose run.json is broken."""
+    try:
+        return Run(path, _read_json(path / ABOUT)).finished
+    except SpecError:
+        return True
+
+
+def backends_of(place: Path) -> list[Path]:
+    """The folders of single backends in a run's place: itself, or those in it."""
+    if is_run(place):
+        return [place]
+    return sorted(each for each in place.iterdir() if is_run(each)) if place.is_dir() else []
+
+
+def open_run(path: Path, unfinished: bool = False) -> Run:
+    """The run in ``path``, finished unless ``unfinished`` allows others.
+
+    Raises SpecError: E1005 if there is none, E1012 if it is not finished, E1013 if it has nothing
+    yet and is under way.
+    """
+    run = read_run(path)
+    needed = [path / SPEC, path / Path(run.source).name, path / FITTED]
+    if not run.finished:
+        _require_checkpoint(run, unfinished)
+    else:
+        needed.append(run.weights)
+    for each in needed:
+        if not each.is_file():
+            raise _not_a_run(path, f"it has no {each.name}")
+    return run
+
+
+def read_run(path: Path) -> Run:
+    """What run.json says, finished or not. Raises SpecError (E1005)."""
+    if not is_run(path):
         raise _not_a_run(path, f"it has no {ABOUT}")
     run = Run(path, _read_json(path / ABOUT))
     for key in ("name", "backend", "source", "spec", "dtype"):
         if not isinstance(run.about.get(key), str):
             raise _not_a_run(path, f"its {ABOUT} does not say the {key}")
-    if run.about["dtype"] not in ("float32", "float64"):
-        raise _not_a_run(path, f"its {ABOUT} has the dtype '{run.about['dtype']}'")
-    for needed in (path / SPEC, path / Path(run.source).name, path / FITTED, run.weights):
-        if not needed.is_file():
-            raise _not_a_run(path, f"it has no {needed.name}")
+    if run.dtype not in ("float32", "float64"):
+        raise _not_a_run(path, f"its {ABOUT} has the dtype '{run.dtype}'")
     return run
+
+
+def weights_of(run: Run) -> tuple[Path | checkpoint.Checkpoint, tuple[Diagnostic, ...]]:
+    """The weights of a finished run, or the last good checkpoint with warnings about bad ones.
+
+    Raises SpecError (E1015) if all checkpoints are bad.
+    """
+    if run.finished:
+        return run.weights, ()
+    found, bad = run.checkpoint()
+    if found is None:
+        raise SpecError(replace(each, severity="error", help="") for each in damaged(bad))
+    return found, damaged(bad)
+
+
+def _require_checkpoint(run: Run, allowed: bool) -> None:
+    kept = (run.path / checkpoint.NAME).exists() or (run.path / checkpoint.PREVIOUS).exists()
+    if allowed and kept:
+        return
+    process = holder(run.path) or holder(run.path.parent)
+    if process and not kept:
+        raise in_use(run.path, process)
+    state = f"process {process} is training it" if process else f"it was {_PAST[_state(run)]}"
+    last = ", or take its last checkpoint with --unfinished" if kept else ""
+    wait = "wait for it" if process else f"go on with: {run.about.get('resume', 'specc train')}"
+    raise SpecError(
+        Diagnostic("E1012", f"{run.path} is not finished: {state}", help=f"{wait}{last}")
+    )
+
+
+_PAST = {RUNNING: "killed", INTERRUPTED: "interrupted", FAILED: "ended by an error"}
+
+
+def _state(run: Run) -> str:
+    state = str(run.about.get("state"))
+    return state if state in _PAST else RUNNING
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Readable JSON with a final newline, in one move. Raises SpecError (E1006)."""
+    write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """A file that is whole or as it was before. Raises SpecError (E1006)."""
+    try:
+        with checkpoint.writing(path), replacing(path, durable=True) as stream:
+            stream.write(text.encode())
+    except checkpoint.UnwritableError as error:
+        raise SpecError(Diagnostic("E1006", str(error), help="make room there")) from None
 
 
 def _not_a_run(path: Path, why: str) -> SpecError:
@@ -143,3 +204,10 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise _not_a_run(path.parent, f"its {path.name} is not what a run writes")
     return value
+
+
+def update(run: Run, changes: Mapping[str, Any]) -> Run:
+    """The run with other things said in its run.json. Raises SpecError (E1006)."""
+    changed = Run(run.path, {**run.about, **changes})
+    write_json(run.path / ABOUT, changed.about)
+    return changed

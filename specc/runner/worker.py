@@ -2,8 +2,10 @@
 
 It answers commands that arrive on standard input (see wire.py). Standard output belongs to the
 replies: whatever the file or its framework prints goes to standard error instead. specc itself
-    cannot be imported here, which proves on
-every run that a generated file stands alone.
+cannot be imported here, which proves on every run that a generated file stands alone.
+
+A thread reads the commands, so that "stop" is heard in the middle of a training, and so that the
+process ends when its parent has gone, whatever it is doing.
 """
 
 from __future__ import annotations
@@ -12,8 +14,10 @@ import importlib.util
 import inspect
 import os
 import platform
+import queue
+import signal
 import sys
-import time
+import threading
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +27,6 @@ from typing import Any, BinaryIO
 import numpy as np
 
 Arrays = dict[str, Any]
-SECONDS_BETWEEN_EVENTS = 0.1
 
 
 class NoSpecc:
@@ -46,16 +49,25 @@ def load_file(path: Path, name: str) -> ModuleType:
     return module
 
 
+def neighbour(name: str, folder: str = ".") -> ModuleType:
+    """A file of this folder or one nearby, loaded once."""
+    loaded = f"worker_{name}"  # the file may import something else that is called like ours
+    path = Path(__file__).parent / folder / f"{name}.py"
+    return sys.modules.get(loaded) or load_file(path, loaded)
+
+
 class Session:
     """One loaded file with its model and trainer; every public method is a command."""
 
     module: Any
     model: Any
     trainer: Any
+    _chosen: dict[str, str]
 
     def __init__(self, emit: Callable[[dict[str, Any]], None]) -> None:
         self._emit = emit
         self._data: dict[str, dict[str, Arrays]] = {}
+        self.stopping = threading.Event()
 
     def open(self, path: str) -> dict[str, Any]:
         """Loads the generated file and says what it is and where it runs."""
@@ -88,9 +100,13 @@ class Session:
     def build(self, dtype: str | None = None, device: str | None = None) -> Arrays:
         """Builds the model and its trainer anew; the initial parameters and running statistics."""
         chosen = {"dtype": dtype, "device": device}
-        self.model = self.module.build(**{k: v for k, v in chosen.items() if v is not None})
-        self.trainer = self.module.Trainer(self.model)
+        self._chosen = {name: value for name, value in chosen.items() if value is not None}
+        self._rebuild()
         return dict(self.module.get_parameters(self.model))
+
+    def _rebuild(self) -> None:
+        self.model = self.module.build(**self._chosen)
+        self.trainer = self.module.Trainer(self.model)
 
     def restore(self, path: str) -> None:
         """The model whose weights were saved at ``path``."""
@@ -139,40 +155,68 @@ class Session:
         self.module.set_parameters(self.model, before)
         return result
 
-    def fit(self, epochs: int, batch_size: int) -> dict[str, Any]:
-        """Trains on the training part and reports on the way; the history."""
+    def fit(self, epochs: int, batch_size: int) -> dict[str, list[float]]:
+        """Trains on the training part; the history."""
         train, validation = self._data["train"], self._data.get("validation")
-        last = 0.0
-
-        def on_step(step: int, epoch: int, loss: Any) -> None:
-            nonlocal last
-            # Reading the loss waits for the device, so it is read ten times a second and not every
-            # step.
-            if (now := time.monotonic()) - last >= SECONDS_BETWEEN_EVENTS:
-                last = now
-                self._emit({"step": step, "epoch": epoch, "loss": float(loss)})
-
-        def on_epoch(epoch: int, logs: dict[str, Any]) -> None:
-            self._emit({"epoch": epoch, "logs": {k: float(v) for k, v in logs.items()}})
-
         history = self.trainer.fit(
             train["inputs"],
             train["targets"],
             validation=(validation["inputs"], validation["targets"]) if validation else None,
             epochs=epochs,
             batch_size=batch_size,
-            on_step=on_step,
-            on_epoch=on_epoch,
+            on_step=None,
+            on_epoch=None,
         )
         return {name: [float(value) for value in values] for name, values in history.items()}
+
+    def train(
+        self, epochs: int, batch_size: int, folder: str, key: str, every: dict[str, float]
+    ) -> dict[str, Any]:
+        """Trains on from the folder's checkpoint, if it has one, and writes more on the way.
+
+        What has been reached (see `Resumable.run`), or under ``broken`` what `breakdown.examine`
+        found where the loss is no number any more.
+        """
+        resumable = neighbour("resumable")
+        training = resumable.Resumable(
+            neighbour("checkpoint"),
+            neighbour("atomic", "..").replacing,
+            self.module,
+            self.model,
+            self.trainer,
+            folder=Path(folder),
+            key=key,
+            every=every,
+            stop=self.stopping,
+            emit=self._emit,
+        )
+        if (found := self._kept(folder, key)) is not None:
+            training.resume(found)
+        train, validation = self._data["train"], self._data.get("validation")
+        try:
+            return dict(training.run(train, validation, epochs, batch_size))
+        except resumable.NotFiniteError:
+            reached = int(np.asarray(self.trainer.state()["step"]))
+        self._rebuild()
+        if (found := self._kept(folder, key)) is not None:
+            resumable.place(self.module, self.model, self.trainer, found)
+        examine = neighbour("breakdown").examine
+        report = examine(self.module, self.model, self.trainer, train, epochs, batch_size)
+        return {"broken": report, "step": reached}
+
+    @staticmethod
+    def _kept(folder: str, key: str) -> Any:
+        return neighbour("checkpoint").latest(Path(folder), key)[0]
 
     def parameters(self) -> Arrays:
         """Parameters and running statistics, as they stand."""
         return dict(self.module.get_parameters(self.model))
 
     def save(self, path: str) -> None:
-        """Writes the weights as safetensors."""
-        self.module.save(self.model, path)
+        """Writes the weights as safetensors, in one move."""
+        neighbour("checkpoint").save_by(
+            lambda draft: self.module.save(self.model, draft), Path(path)
+        )
 
     def evaluate(self, part: str) -> dict[str, float]:
         """Loss and metrics on one part of the data."""
@@ -226,7 +270,9 @@ def _describe(error: Exception) -> dict[str, str]:
         inside = inside.tb_next
     told = traceback.format_exception(type(error), error, inside or error.__traceback__)
     missing = (error.name or "") if isinstance(error, ModuleNotFoundError) else ""
+    unwritable = type(error).__name__ == "UnwritableError"
     return {
+        "unwritable": str(error) if unwritable else "",
         "kind": type(error).__name__,
         "message": str(error),
         "missing": missing,
@@ -241,18 +287,40 @@ def _is_generated(filename: str) -> bool:
 def main(kind: type[Session] = Session) -> None:
     """Answers requests until the other side closes the stream; ``kind`` may know more commands."""
     requests, replies = _take_over_streams()
+    # A terminal sends these to all processes of a command; it is the parent that decides.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.dont_write_bytecode = True  # a run folder holds what its readers expect and no more
     sys.meta_path.insert(0, NoSpecc())
-    wire = load_file(Path(__file__).with_name("wire.py"), "wire")
+    wire = neighbour("wire")
     session = kind(lambda event: wire.send(replies, {"event": event}))
-    while (request := wire.receive(requests)) is not None:
+    inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+    listen = threading.Thread(target=_listen, args=(wire, requests, inbox, session), daemon=True)
+    listen.start()
+    while True:
+        request = inbox.get()
         command = getattr(session, request.pop("command"))
         try:
             reply = {"result": command(**request)}
         except Exception as error:
             reply = {"error": _describe(error)}
         wire.send(replies, reply)
+
+
+def _listen(
+    wire: Any, requests: BinaryIO, inbox: queue.SimpleQueue[dict[str, Any]], session: Session
+) -> None:
+    try:
+        while (request := wire.receive(requests)) is not None:
+            if request["command"] == "stop":
+                session.stopping.set()
+            else:
+                inbox.put(request)
+    except Exception:
+        traceback.print_exc()
+        os._exit(1)
+    os._exit(0)  # there is nobody left to answer, and what is half-written has no name yet
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ has met the mistake itself, for codes that no command line leads to."""
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,9 +19,12 @@ from specc.compiler import compile_spec
 from specc.diagnostics import SpecError
 from specc.entry_points import EntryPoint
 from specc.ir.graph import Program
+from specc.runner import lock, training_run
 from specc.runner.compare import compare
 from specc.runner.comparison import Settings
+from specc.runner.interruption import Interrupted
 from specc.runner.process import Worker
+from specc.runner.run_place import Place
 
 NET = """specc: 1
 name: net
@@ -89,6 +93,36 @@ def _ended(patch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @contextmanager
+def _killed(patch: pytest.MonkeyPatch) -> Iterator[None]:
+    path = Path("net_numpy.py")
+    path.write_text("import os\nos.kill(os.getpid(), 9)\n", encoding="utf-8")
+    with Worker("numpy", path) as worker:
+        worker.wait()
+    yield
+
+
+@contextmanager
+def _training_elsewhere(patch: pytest.MonkeyPatch) -> Iterator[None]:
+    place = Path("runs/net")
+    place.mkdir(parents=True)
+    with lock.locked(place, place):
+        (place / lock.NAME).write_text("4711\n", encoding="utf-8")
+        yield
+
+
+@contextmanager
+def _interrupted(patch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A training that is interrupted, and has a checkpoint."""
+
+    def train(*arguments: object, **options: object) -> None:
+        raise Interrupted(signal.SIGINT)
+
+    patch.setattr(training_run, "train", train)
+    patch.setattr(Place, "kept", True)
+    yield
+
+
+@contextmanager
 def _two_specs(patch: pytest.MonkeyPatch) -> Iterator[None]:
     sources = {}
     for name, bias in (("first", "true"), ("second", "false")):
@@ -120,5 +154,8 @@ SCENES: dict[str, Callable[[pytest.MonkeyPatch], object]] = {
     "E1001": _no_tensorflow,
     "E1002": _ended,
     "E1003": _two_specs,
+    "E1013": _training_elsewhere,
+    "E1014": _interrupted,
+    "E1017": _killed,
     "E9999": _mistake_in_specc,
 }

@@ -18,17 +18,9 @@ from specc.runner.comparison import Settings
 from specc.runner.curves import chart
 from specc.runner.measure import relative_difference, statistics_differences, travelled_difference
 from specc.runner.report import html_report
-from specc.runner.run_folder import (
-    ABOUT,
-    FITTED,
-    SPEC,
-    WEIGHTS,
-    new_run,
-    open_run,
-    refuse_existing,
-    write_json,
-)
-from specc.runner.train import evaluate, parameter_differences, predict, train
+from specc.runner.run_folder import ABOUT, FITTED, SPEC, WEIGHTS, open_run, write_json
+from specc.runner.run_place import new_run, refuse_existing
+from specc.runner.train import Plan, evaluate, parameter_differences, predict, train
 
 TINY = Path(__file__).parent / "fixtures" / "tiny_numpy.py"
 
@@ -42,15 +34,15 @@ def data():
 
 
 def test_training_side_by_side_gives_histories_weights_and_events(tmp_path, data):
-    weights = {name: tmp_path / f"{name}.safetensors" for name in ("one", "two")}
+    folders = {name: tmp_path / name for name in ("one", "two")}
+    for folder in folders.values():
+        folder.mkdir()
     events = []
     trained = train(
         {"one": TINY, "two": TINY},
         data,
-        epochs=3,
-        batch_size=16,
-        weights=weights,
-        dtype="float64",
+        Plan(epochs=3, batch_size=16, dtype="float64"),
+        folders,
         on_event=lambda backend, event: events.append((backend, event)),
     )
     one, two = trained["one"], trained["two"]
@@ -60,43 +52,60 @@ def test_training_side_by_side_gives_histories_weights_and_events(tmp_path, data
     assert set(parameter_differences(trained).values()) == {0.0}
     logs = [event["logs"] for backend, event in events if backend == "two" and "logs" in event]
     assert [log["loss"] for log in logs] == two.history["loss"]
-    scores = evaluate(TINY, "numpy", weights["one"], data["test"])
+    weights = folders["one"] / WEIGHTS
+    scores = evaluate(TINY, "numpy", weights, "float64", data["test"])
     assert scores == one.scores
-    outputs = predict(TINY, "numpy", weights["one"], {"x": data["test"]["inputs"]["x"][:5]})
+    some = {"x": data["test"]["inputs"]["x"][:5]}
+    outputs = predict(TINY, "numpy", weights, "float64", some)
     assert outputs["scores"].shape == (5, 3)
 
 
 def test_a_failing_backend_ends_the_others(tmp_path, data):
     bad = tmp_path / "bad.py"
-    bad.write_text(TINY.read_text().replace("for epoch in range(epochs):", "for epoch in None:"))
-    weights = {name: tmp_path / name for name in ("good", "bad")}
+    loop = "for epoch in range(self.count // per_epoch, epochs):"
+    bad.write_text(TINY.read_text().replace(loop, "for epoch in None:"))
+    folders = {name: tmp_path / name for name in ("good", "bad")}
+    for folder in folders.values():
+        folder.mkdir()
     with pytest.raises(SpecError, match="(?s)E1002.*TypeError.*NoneType"):
-        train({"good": TINY, "bad": bad}, data, epochs=10**9, batch_size=16, weights=weights)
+        train({"good": TINY, "bad": bad}, data, Plan(epochs=10**9, batch_size=16), folders)
 
 
-def write_whole_run(folder, backend):
+WHOLE = (SPEC, FITTED, WEIGHTS, "net.py")
+
+
+def write_whole_run(folder, backend, state="finished"):
     about = {"name": "net", "backend": backend, "source": "net.py", "spec": "net.yaml"}
-    write_json(folder / ABOUT, {**about, "dtype": "float32"})
-    for name in (SPEC, FITTED, WEIGHTS, "net.py"):
+    write_json(folder / ABOUT, {**about, "dtype": "float32", "state": state})
+    for name in WHOLE:
         (folder / name).touch()
 
 
-def test_a_run_folder_appears_when_it_is_complete_and_is_never_lost(tmp_path):
+def test_a_run_takes_its_place_when_it_is_complete_and_is_never_lost(tmp_path):
     place = tmp_path / "runs" / "net"
-    with new_run(place) as draft:
-        write_whole_run(draft, "numpy")
+    with new_run(place) as run:
+        write_whole_run(run.path, "numpy")
         assert not place.exists()
+        run.begin()
+        assert place.exists()
+        run.finish()
     assert open_run(place).source == place / "net.py"
     with pytest.raises(SpecError, match="E1004.*already exists"):
         refuse_existing(place, overwrite=False)
-    with pytest.raises(RuntimeError), new_run(place, overwrite=True) as draft:
-        write_json(draft / ABOUT, {})
+    with pytest.raises(RuntimeError), new_run(place, overwrite=True) as run:
+        write_whole_run(run.path, "torch", "running")
+        run.begin()
         raise RuntimeError
     assert open_run(place).backend == "numpy"
-    with new_run(place, overwrite=True) as draft:
-        write_whole_run(draft, "torch")
+    with new_run(place, overwrite=True) as run:
+        write_whole_run(run.path, "torch", "running")
+        run.begin()
+        assert open_run(place).backend == "numpy"
+        write_whole_run(run.path, "torch")
+        run.finish()
     assert open_run(place).backend == "torch"
     assert [p.name for p in place.parent.iterdir()] == ["net"]
+    assert sorted(p.name for p in place.iterdir()) == sorted([*WHOLE, ABOUT])
 
 
 def test_overwrite_replaces_runs_and_nothing_else(tmp_path):

@@ -1,0 +1,48 @@
+"""Ctrl-C and SIGTERM as an exception, wherever a command is."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from types import FrameType
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal asked the command to end.
+
+    ``reached`` is how far the training of each backend is, and ``resumable`` says whether there is
+    anything to go on from.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+        self.reached: Mapping[str, int] = {}
+        self.resumable = False
+
+    @property
+    def exit_code(self) -> int:
+        """128 and the number of the signal, as shells have it."""
+        return 128 + self.number
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """SIGINT and SIGTERM raise Interrupted in the body, which runs in the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are not ours to handle
+        return
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise Interrupted(number)
+
+    # What the caller has chosen to ignore (a shell does so for jobs in the background) stays so.
+    heard = [s for s in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(s) != signal.SIG_IGN]
+    before = {each: signal.signal(each, interrupt) for each in heard}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
