@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from specc.diagnostics import Diagnostic, Span
+from specc.diagnostics import Diagnostic
 from specc.diagnostics.rendering import render
 
 if TYPE_CHECKING:
@@ -59,31 +59,6 @@ def point_to_explanations(diagnostics: Sequence[Diagnostic]) -> None:
     if codes and sys.stderr.isatty():
         more = " ..." * (len(codes) > _POINTED)
         click.echo(f"\nfor more: specc explain {' '.join(codes[:_POINTED])}{more}", err=True)
-
-
-def diagnostic_json(diagnostic: Diagnostic) -> dict[str, Any]:
-    """A diagnostic as an editor reads it; lines and columns count from 1."""
-    return {
-        "code": diagnostic.code,
-        "severity": diagnostic.severity,
-        "message": diagnostic.message,
-        **_place(diagnostic.span),
-        "notes": [{"message": note.message, **_place(note.span)} for note in diagnostic.notes],
-        "help": diagnostic.help,
-    }
-
-
-def _place(span: Span | None) -> dict[str, Any]:
-    if span is None:
-        return {}
-    (line, column), (end_line, end_column) = map(span.source.position, (span.start, span.end))
-    return {
-        "file": span.source.name,
-        "line": line,
-        "column": column,
-        "end_line": end_line,
-        "end_column": end_column,
-    }
 
 
 def print_json(value: Any) -> None:

@@ -6,6 +6,7 @@ import hashlib
 from typing import Any
 
 from specc.diagnostics import Diagnostic, Note, Span, SpecError, did_you_mean, nearest
+from specc.frontend.allowed import allowed_warnings
 from specc.frontend.configure import Reporter, plain
 from specc.frontend.declarations import (
     EXAMPLES,
@@ -18,6 +19,7 @@ from specc.frontend.declarations import (
 from specc.frontend.layers import GraphBuilder
 from specc.frontend.limits import MAX_ELEMENTS
 from specc.frontend.scope import Scope
+from specc.frontend.suspicious import warn_of_suspicious
 from specc.frontend.training import KEYS as TRAINING_KEYS
 from specc.frontend.training import TrainingBuilder
 from specc.frontend.tree import Mapping, Scalar, Sequence, Tree
@@ -34,6 +36,7 @@ SECTIONS = {
     "layout": "channels_last or channels_first",
     "dtype": "float32 or float64",
     "seed": "where all random numbers come from",
+    "allow": "names of warnings that are not given",
     "includes": "files with blocks and parameters",
     "parameters": "named numbers of the spec",
     "inputs": "what the network takes",
@@ -76,6 +79,7 @@ class ProgramBuilder:
 
     def build(self) -> Program | None:
         self._sections()
+        self.reporter.allowed = allowed_warnings(self.tree.get("allow"), self.reporter)
         self._parameters()
         self._read_settings()
         conventions = self.settings["conventions"]
@@ -102,7 +106,10 @@ class ProgramBuilder:
         known = {name: value for name, value in outputs.items() if value is not None}
         if self.reporter.failed or len(known) < len(outputs):
             return None
-        return self._program(scope, inputs, targets, known, training)
+        program = self._program(scope, inputs, targets, known, training)
+        with phase("warnings"):
+            warn_of_suspicious(program, self.tree, self.reporter)
+        return program
 
     def _program(
         self,
@@ -125,6 +132,7 @@ class ProgramBuilder:
             layout=self.settings["layout"],
             dtype=self.settings["dtype"],
             seed=self.settings["seed"],
+            allow=self.reporter.allowed,
             inputs=tuple(inputs),
             targets=tuple(targets),
             outputs=outputs,
@@ -375,7 +383,8 @@ class ProgramBuilder:
             if name not in targets.used and value is not None:
                 self.reporter.warning("W1001", f"the target '{name}' is never used", value.span)
         for key, _ in self._mapping("blocks"):
-            if key.value not in self.graphs.bodies.used:
+            own = key.span.source is self.tree.span.source  # an included file may be a library
+            if own and key.value not in self.graphs.bodies.used:
                 self.reporter.warning("W1001", f"the block '{key.value}' is never used", key.span)
 
     def _names(self, section: str) -> list[tuple[str, Tree]]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping as Dict
 from dataclasses import field
 from typing import Any
 
-from specc.diagnostics import Diagnostic, Note, Span, SpecError, did_you_mean, nearest
+from specc.diagnostics import WARNINGS, Diagnostic, Note, Span, SpecError, did_you_mean, nearest
 from specc.frontend.expressions import Expression, evaluate
 from specc.frontend.tree import Mapping, Scalar, Sequence, Tree
 from specc.ir.graph import Configured
@@ -29,6 +29,8 @@ class Reporter:
     uses: list[Note] = field(default_factory=list)
     errors: int = 0
     searches: int = 0
+    # The names of warnings that the spec silences.
+    allowed: tuple[str, ...] = ()
     _known: set[tuple[str, str, Span | None]] = field(default_factory=set)
 
     def error(
@@ -41,8 +43,17 @@ class Reporter:
     ) -> None:
         self._add(Diagnostic(code, message, span, (*notes, *self.uses[-MAX_USES:]), help_))
 
-    def warning(self, code: str, message: str, span: Span | None, help_: str = "") -> None:
-        self._add(Diagnostic(code, message, span, tuple(self.uses), help_, severity="warning"))
+    def warning(
+        self,
+        code: str,
+        message: str,
+        span: Span | None,
+        help_: str = "",
+        notes: tuple[Note, ...] = (),
+    ) -> None:
+        if WARNINGS[code] not in self.allowed:
+            notes = (*notes, *self.uses[-MAX_USES:])
+            self._add(Diagnostic(code, message, span, notes, help_, severity="warning"))
 
     def nearest(self, name: str, candidates: Iterable[str]) -> str | None:
         """The name in a network that was probably meant, as long as there are few mistakes."""

@@ -9,7 +9,17 @@ from specc.frontend.layout import Comment
 from specc.frontend.tree import Comments, Mapping, Scalar, Sequence, Tree, with_comments
 
 _GROUPS = frozenset(
-    {"includes", "parameters", "inputs", "targets", "blocks", "shared", "layers", "outputs"}
+    {
+        "allow",
+        "includes",
+        "parameters",
+        "inputs",
+        "targets",
+        "blocks",
+        "shared",
+        "layers",
+        "outputs",
+    }
 )
 """Sections that gather statements: no text of the language stands for them, so they own no comment.
 """

@@ -68,6 +68,7 @@ class _SpecReader:
         self.single: dict[str, tuple[Scalar, Tree]] = {}
         self.gathered: dict[str, list[tuple[Scalar, Tree]]] = {}
         self.includes: list[Tree] = []
+        self.allowed: list[Tree] = []
 
     def read(self, statements: list[ParseTree[Token]]) -> Mapping:
         for statement in statements:
@@ -89,6 +90,7 @@ class _SpecReader:
         return {
             "header": self._header,
             "setting": self._setting,
+            "allow": self._allow,
             "include": self._included,
             "parameter": lambda s: self._gather("parameters", s, formal(s, self.values)),
             "input": lambda s: self._gather("inputs", s, self._declared_value(s)),
@@ -162,6 +164,9 @@ class _SpecReader:
         elif text[0] in ".0123456789":
             value = read_number(text, leaf.span)
         self._once(key, Scalar(value, leaf.span))
+
+    def _allow(self, statement: ParseTree[Token]) -> None:
+        self.allowed += map(self.values.leaf, statement.children)
 
     def _included(self, statement: ParseTree[Token]) -> None:
         self.includes.append(self._text(statement))
@@ -241,12 +246,10 @@ class _SpecReader:
         source = self.values.source
         whole = Span(source, 0, len(source.text.rstrip()))
         sections = dict(self.single)
-        if self.includes:
-            place = self.includes[0].span
-            sections["includes"] = (
-                Scalar("includes", place),
-                Sequence(tuple(self.includes), place),
-            )
+        for name, items in (("includes", self.includes), ("allow", self.allowed)):
+            if items:
+                place = Span(source, items[0].span.start, items[-1].span.end)
+                sections[name] = (Scalar(name, place), Sequence(tuple(items), place))
         for name, entries in self.gathered.items():
             place = Span(source, entries[0][0].span.start, entries[-1][1].span.end)
             mapping = Mapping(self.values.unique(entries), place)

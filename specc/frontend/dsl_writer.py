@@ -95,6 +95,9 @@ class _Writer:
             key = self.tree.key(setting) or Scalar(setting, value.span)
             lines += [*comment_lines(key.comments.before)]
             lines.append(f"{setting} {_setting(value)}{comment_end(key.comments)}")
+        allowed = self.tree.get("allow")
+        if allowed is not None:
+            lines += [*self._group_comments("allow"), *_names_statement("allow", allowed)]
         return lines
 
     def _includes(self) -> list[str]:
@@ -171,7 +174,7 @@ class _Writer:
             elif section == "layers":
                 lines += self._chains(value)
             else:
-                lines += _namesstatement("input" if section == "inputs" else "output", value)
+                lines += _names_statement("input" if section == "inputs" else "output", value)
         return lines
 
     def _shared(self, tree: Tree) -> list[str]:
@@ -312,7 +315,7 @@ def _setting(tree: Tree) -> str:
     _fail("this setting is a word or a number", tree)
 
 
-def _namesstatement(word: str, tree: Tree) -> list[str]:
+def _names_statement(word: str, tree: Tree) -> list[str]:
     items = tree.items if isinstance(tree, Sequence) else (tree,)
     before = [text for item in items for text in item.comments.before]
     after = "; ".join(item.comments.after for item in items if item.comments.after)

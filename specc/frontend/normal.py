@@ -33,7 +33,7 @@ def normalize(tree: Mapping, signatures: Signatures = registered) -> Mapping:
             value = _entries(value, [(k, _declared(v)) for k, v in value.entries])
         elif key.value == "blocks" and isinstance(value, Mapping):
             value = _entries(value, [(k, normal.block(v)) for k, v in value.entries])
-        elif key.value == "includes" and isinstance(value, Scalar):
+        elif key.value in ("includes", "allow") and isinstance(value, Scalar):
             value = Sequence((value,), value.span)
         elif key.value == "training" and isinstance(value, Mapping):
             value = normal.training(value)

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from specc.diagnostics import WARNINGS
 from specc.ops.attributes import Attribute, Kind, Optional
 from specc.ops.base import Op
 from specc.ops.registry import visible
@@ -48,6 +49,7 @@ def _section(name: str) -> Schema:
         "layout": {"enum": ["channels_last", "channels_first"]},
         "dtype": {"enum": ["float32", "float64"]},
         "seed": {"$ref": "#/$defs/integer"},
+        "allow": _warnings(),
         "includes": VALUES,
         "parameters": {"type": "object"},
         "inputs": tensors,
@@ -60,6 +62,11 @@ def _section(name: str) -> Schema:
         "data": {"$ref": "#/$defs/data"},
     }
     return sections[name]
+
+
+def _warnings() -> Schema:
+    name = {"enum": sorted(WARNINGS.values())}
+    return {"anyOf": [name, {"type": "array", "items": name}]}
 
 
 def _definitions() -> Schema:

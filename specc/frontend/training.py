@@ -46,8 +46,6 @@ TRAINING = (
 )
 KEYS = ("loss", "optimizer", "metrics", "clip", *(attribute.name for attribute in TRAINING))
 _EXAMPLE = "mean_squared_error: {prediction: y, target: t}"
-# Activations whose values are neither between 0 and 1 nor add up to it.
-_NO_PROBABILITIES = ("relu", "leaky_relu", "elu", "gelu", "tanh", "softplus")
 _LOSS_WEIGHT = Attribute("weight", Number(0), 1.0, "Factor of this loss in the total.")
 
 
@@ -215,31 +213,10 @@ class TrainingBuilder:
             help_ = "give the axis of the classes, or end the mask, e.g. by a reshape"
             self.reporter.error("E0603", f"{message} does not fit", place, help_, notes)
             return None
-        self._check_scale(op, attributes, prediction, place)
         values = Value(f"{prediction.name}.loss", kind, place, internal=True)
         path = f"loss.{prediction.name}.{target.name}"
         node = Node(op.kind, path, (prediction, target), (values,), attributes, (), path, place)
         return Loss(node, prediction, target, weight, mask, prediction.name)
-
-    def _check_scale(
-        self, op: Op, attributes: dict[str, Any], prediction: Value, place: Any
-    ) -> None:
-        """Warns of cross-entropies whose prediction is plainly not what they are told it is."""
-        if "from_logits" not in attributes:
-            return
-        made = [n for n in self.scope.nodes if any(v is prediction for v in n.outputs)]
-        last = made[-1] if made else None
-        if last is None or last.bodies:
-            return
-        if attributes["from_logits"] and last.op in ("softmax", "sigmoid"):
-            wanted, help_ = "logits", "remove from_logits, or the activation"
-        elif not attributes["from_logits"] and (last.parameters or last.op in _NO_PROBABILITIES):
-            squash = "sigmoid" if op.kind == "binary_crossentropy" else "softmax"
-            wanted, help_ = "probabilities", f"end with {squash}, or set from_logits to true"
-        else:
-            return
-        message = f"{op.kind} takes '{prediction.name}' for {wanted}, but it is {_of(last)}"
-        self.reporter.warning("W1002", message, place, help_)
 
     # Metrics
 
@@ -330,11 +307,6 @@ def _trains(graph: Graph) -> bool:
             if any(parameter.trainable for parameter in node.parameters):
                 return True
     return False
-
-
-def _of(node: Node) -> str:
-    """What a value is, for messages."""
-    return f"the output of {node.op}" + (" without an activation" if node.parameters else "")
 
 
 def _items(tree: Tree | None) -> list[Tree]:

@@ -121,6 +121,7 @@ SECTIONS = (
     "layout",
     "dtype",
     "seed",
+    "allow",
     "includes",
     "parameters",
     "inputs",

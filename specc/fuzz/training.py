@@ -20,8 +20,8 @@ from specc.training.optimizers import OPTIMIZERS
 MAX_OUTPUTS = 3
 _LOSSES = 6
 """So many losses are tried on an output, which may depend on nothing that is trained."""
-_MISMATCH = "W1002"
-"""What the front end says of a loss that takes logits for probabilities."""
+_MISMATCHES = ("W1002", "W1003")
+"""What the front end says of a loss that takes logits for probabilities, or the reverse."""
 
 
 def add_training(draft: Draft) -> bool:
@@ -120,7 +120,7 @@ def _trained(
         "training": {**training, "loss": [*training["loss"], loss]},
     }
     found = accepted(spec)
-    if found is None or any(warning.code == _MISMATCH for warning in found[1]):
+    if found is None or any(warning.code in _MISMATCHES for warning in found[1]):
         return False
     draft.spec = spec
     return True

@@ -190,3 +190,5 @@ class Program:
     origin: str = ""
     # One of ``levels.CHOICES``.
     optimize: int = DEFAULT_LEVEL
+    # The names of warnings that the spec silences.
+    allow: tuple[str, ...] = ()

@@ -98,6 +98,8 @@ class Optimizer(Row):
     """Base of the optimizers."""
 
     reference: ClassVar[str] = ""
+    # The learning rates that it is used with: others are worth a warning.
+    usual_rates: ClassVar[tuple[float, float]] = (1e-7, 0.1)
     refused: ClassVar[Mapping[str, str]] = {
         "lr": "write learning_rate",
         "eps": "write epsilon",

@@ -28,6 +28,7 @@ class Sgd(Optimizer):
     """
 
     kind = "sgd"
+    usual_rates = (1e-6, 1.0)
     attributes: ClassVar[tuple[Attribute, ...]] = (
         learning_rate(0.01, 0.001),
         momentum(0.0),

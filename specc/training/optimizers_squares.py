@@ -98,6 +98,7 @@ class Adagrad(Optimizer):
     """
 
     kind = "adagrad"
+    usual_rates = (1e-5, 1.0)
     attributes = (
         learning_rate(0.001, 0.01),
         Attribute(
@@ -138,6 +139,7 @@ class Adadelta(Optimizer):
     """Adadelta (Zeiler, 2012), both frameworks' form; torch's rate of 1 is the paper's."""
 
     kind = "adadelta"
+    usual_rates = (1e-5, 10.0)
     attributes = (
         learning_rate(0.001, 1.0),
         Attribute(

@@ -14,8 +14,9 @@ import pytest
 from specc import __version__
 from specc.cli import options
 from specc.cli.boundary import guarded
+from specc.cli.formats import diagnostic_json
 from specc.cli.group import COMMANDS, cli
-from specc.cli.terminal import diagnostic_json, styled
+from specc.cli.terminal import styled
 from specc.diagnostics import Diagnostic, Note, Source, Span, SpecError
 
 NAMES = [name for group in COMMANDS.values() for name in group]
