@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from specc.cli import options
 from specc.cli.terminal import colour_allowed, print_json
-from specc.diagnostics import WARNINGS, Diagnostic, SpecError, did_you_mean
+from specc.diagnostics import WARNINGS, Diagnostic, SpecError, nearest
 
 if TYPE_CHECKING:
     from specc.diagnostics.catalogue import Page
@@ -47,15 +48,24 @@ def _find(word: str) -> Page:
     """The page that a code or a warning's name means. Raises SpecError (E1009)."""
     from specc.diagnostics import catalogue
 
-    known = catalogue.codes()
     names = {name: code for code, name in WARNINGS.items()}
-    code = names.get(word.lower().replace("-", "_"), word.upper())
-    if code not in known:
-        candidates = names if not word[1:2].isdigit() else known
-        suggestion = did_you_mean(word if candidates is names else code, candidates)
-        help_ = suggestion or "specc explain without a code lists them all"
-        raise SpecError(Diagnostic("E1009", f"there is no diagnostic '{word}'", help=help_))
-    return catalogue.page(code)
+    name = word.lower().replace("-", "_")
+    code = names.get(name, f"E{word:0>4}" if word.isdecimal() else word.upper())
+    if code in catalogue.codes():
+        return catalogue.page(code)
+    if re.fullmatch(r"[EW]\d{1,9}", code):
+        help_ = f"did you mean '{_nearest_code(code, catalogue.codes())}'?"
+    else:
+        near = nearest(name, names)
+        help_ = f"did you mean '{near}'?" if near else "specc explain without a code lists them all"
+    raise SpecError(Diagnostic("E1009", f"there is no diagnostic '{word}'", help=help_))
+
+
+def _nearest_code(code: str, known: Sequence[str]) -> str:
+    """One of the same family, if there is any, with the nearest number."""
+    alike = [each for each in known if each[0] == code[0]]
+    number = int(code[1:])
+    return min(alike, key=lambda each: (each[:3] != code[:3], abs(int(each[1:]) - number)))
 
 
 def _json(page: Page) -> dict[str, Any]:

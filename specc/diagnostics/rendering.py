@@ -120,11 +120,14 @@ def _excerpt(source: Source, marks: list[_Mark], paint: Paint) -> list[str]:
 
 def _pieces(source: Source, mark: _Mark) -> Iterator[_Piece]:
     first, column = source.position(mark.span.start)
-    last, end = source.position(max(mark.span.start, mark.span.end - 1))
+    written = max(1, len(mark.span.text.rstrip()))
+    last, end = source.position(mark.span.start + written - 1)
     if last - first >= _MAX_MARKED:
         last, end = first, len(source.text)
     for number in range(first, last + 1):
         text = source.line(number)
+        if number > first and not text.strip():
+            continue
         start = column - 1 if number == first else len(text) - len(text.lstrip())
         stop = min(len(text), end if number == last else len(text))
         yield _Piece(number, start, max(stop, start + 1), mark, number == last)
