@@ -7,6 +7,7 @@ from collections.abc import Collection
 from typing import Any
 
 from specc.diagnostics import Diagnostic, Source, Span, did_you_mean
+from specc.frontend.configure import MAX_REPORTED
 from specc.frontend.tree import Mapping, Scalar, Sequence, Tree, to_plain
 from specc.ops.attributes import REQUIRED, Attribute, AttributeProblem
 
@@ -67,7 +68,7 @@ def read_attributes(
     found: list[Diagnostic] = []
     known = {attribute.name: attribute for attribute in attributes}
     for key, _ in tree.entries:
-        if key.value not in known and key.value not in others:
+        if key.value not in known and key.value not in others and len(found) < MAX_REPORTED:
             message = f"{what} has no attribute '{key.value}'"
             help_text = did_you_mean(str(key.value), [*known, *others])
             found.append(Diagnostic("E0801", message, key.span, help=help_text))

@@ -14,8 +14,9 @@ from specc.data.section import located, read_attributes
 from specc.data.split import SPLIT, conflicts
 from specc.data.steps import STEPS, Step
 from specc.diagnostics import Diagnostic, Span, SpecError, did_you_mean
+from specc.frontend.configure import MAX_REPORTED
 from specc.frontend.tree import Mapping, Scalar, Sequence, Tree, to_plain
-from specc.ops.attributes import Attribute, AttributeProblem, Choice, Text
+from specc.ops.attributes import Attribute, AttributeProblem, Choice, Text, show
 from specc.records import dataclass
 
 SKLEARN_SETS = ("breast_cancer", "diabetes", "digits", "iris", "linnerud", "wine")
@@ -107,7 +108,12 @@ class _Reader:
         self.spans: dict[tuple[str | int, ...], Span] = {}
 
     def fail(self, code: str, message: str, span: Span | None, help_text: str = "") -> None:
-        self.diagnostics.append(Diagnostic(code, message, span, help=help_text))
+        self.collect([Diagnostic(code, message, span, help=help_text)])
+
+    def collect(self, found: list[Diagnostic]) -> None:
+        self.diagnostics += found
+        if len(self.diagnostics) >= MAX_REPORTED:
+            raise SpecError(self.diagnostics[:MAX_REPORTED])
 
     def read(self, tree: Mapping) -> DataSpec:
         self.locate(tree, ())
@@ -116,7 +122,7 @@ class _Reader:
         if source:
             what = f"data from {source}"
             options, found = read_attributes(what, SOURCES[source], tree, _SHARED_KEYS)
-            self.diagnostics += found
+            self.collect(found)
         references = self.references(tree, "inputs", self.inputs)
         references |= self.references(tree, "targets", self.targets)
         test, test_file = self.test(tree, source)
@@ -182,7 +188,9 @@ class _Reader:
         value = to_plain(item)
         several = isinstance(value, list) and value and all(isinstance(each, str) for each in value)
         if not isinstance(value, str) and not several:
-            message = f"{value!r} is not the name of an array or column, or a list of column names"
+            message = (
+                f"{show(value)} is not the name of an array or column, or a list of column names"
+            )
             self.fail("E0801", message, item.span)
         return Located(tuple(value) if several else value, item.span)
 
@@ -206,7 +214,7 @@ class _Reader:
         section = self.mapping(tree, "split") or Mapping((), tree.span)
         values, found = read_attributes("split", SPLIT, section)
         if found:
-            self.diagnostics += found
+            self.collect(found)
             return {attribute.name: attribute.default for attribute in SPLIT}
         for key, message, help_text in conflicts(values, has_test):
             item = section.get(key)
@@ -256,7 +264,7 @@ class _Reader:
             body = Mapping(((Scalar(cls.attributes[0].name, body.span), body),), body.span)
         assert isinstance(body, Mapping)
         values, found = read_attributes(cls.kind, cls.attributes, body)
-        self.diagnostics += found
+        self.collect(found)
         if found:
             return None
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from specc.diagnostics import Note, SpecError, did_you_mean
-from specc.frontend.configure import Environment, Reporter, plain
+from specc.frontend.configure import Environment, Reporter, parameter_value
 from specc.frontend.items import Item
 from specc.frontend.tree import Mapping, Scalar, Tree
 
@@ -33,7 +33,7 @@ def block_arguments(
     for key, default in entries:
         each = str(key.value)
         if each in written:
-            values[each] = plain(written[each], environment)
+            values[each] = parameter_value(written[each], environment)
         elif isinstance(default, Scalar) and default.value is None:
             help_ = f"add {each}=..." if item.in_language else f"add with: {{{each}: ...}}"
             notes = (Note(f"'{each}' has no default", key.span),)
@@ -41,7 +41,7 @@ def block_arguments(
             reporter.error("E0417", message, item.span, help_, notes)
             good = False
         else:
-            values[each] = plain(default, values)
+            values[each] = parameter_value(default, values)
     if not good:
         raise SpecError(())
     return values

@@ -7,17 +7,19 @@ from typing import Any
 
 from specc.diagnostics import Diagnostic, Note, Span, SpecError, did_you_mean, nearest
 from specc.frontend.allowed import allowed_warnings
-from specc.frontend.configure import Reporter, plain
+from specc.frontend.configure import Reporter, TooManyErrors, parameter_value, plain
 from specc.frontend.declarations import (
     EXAMPLES,
+    MAX_NAME,
     check_blocks,
     check_name,
     check_parameter,
+    check_word,
     entries_of,
     warn_of_unused_parameters,
 )
 from specc.frontend.layers import GraphBuilder
-from specc.frontend.limits import MAX_ELEMENTS
+from specc.frontend.limits import MAX_ELEMENTS, check_parameters
 from specc.frontend.scope import Scope
 from specc.frontend.suspicious import warn_of_suspicious
 from specc.frontend.training import KEYS as TRAINING_KEYS
@@ -64,7 +66,10 @@ _SETTINGS = (
 def build_program(tree: Mapping, origin: str = "") -> tuple[Program, tuple[Diagnostic, ...]]:
     """The program of a spec and its warnings. Raises SpecError with every mistake found."""
     builder = ProgramBuilder(tree, origin)
-    program = builder.build()
+    try:
+        program = builder.build()
+    except TooManyErrors:
+        program = None
     if program is None or builder.reporter.failed:
         raise SpecError(builder.reporter.in_order(tree.span))
     return program, builder.reporter.in_order(tree.span)
@@ -124,6 +129,7 @@ class ProgramBuilder:
             roots += [loss.prediction] + ([loss.mask] if loss.mask else [])
         unique = tuple({id(value): value for value in roots}.values())
         graph = Graph("main", tuple(inputs), unique, tuple(scope.nodes))
+        check_parameters(graph, self.tree.span)
         text = "\n".join(sorted({span.source.text for span in self._sources()}))
         name = plain(self.tree.get("name"), {}) if self.tree.get("name") is not None else "network"  # type: ignore[arg-type]
         return Program(
@@ -196,6 +202,9 @@ class ProgramBuilder:
                 name.span,
                 "e.g. name: digits_cnn",
             )
+        elif name is not None and len(str(name.value)) > MAX_NAME:
+            message = f"the name of a network has at most {MAX_NAME} characters"
+            self.reporter.error("E0403", message, name.span, "files are called by it")
 
     @property
     def _in_language(self) -> bool:
@@ -233,7 +242,7 @@ class ProgramBuilder:
                     message = f"the parameter '{key.value}' has no value"
                     self.reporter.error("E0417", message, key.span, f"e.g. {key.value}: 64")
                     raise SpecError(())
-                self.environment[str(key.value)] = plain(tree, self.environment)
+                self.environment[str(key.value)] = parameter_value(tree, self.environment)
             except SpecError as error:
                 self.reporter.extend(error)
                 self.environment[str(key.value)] = 1
@@ -305,6 +314,7 @@ class ProgramBuilder:
 
     def _dim(self, tree: Tree) -> Dim:
         if isinstance(tree, Scalar) and isinstance(tree.value, str) and tree.value.isidentifier():
+            check_word(tree.value, tree.span, self.reporter)
             if symbol(tree.value) == BATCH:
                 message = "the batch is no part of a shape: it is implied"
                 self.reporter.error("E0428", message, tree.span, f"remove {tree.value}")

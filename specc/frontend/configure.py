@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from collections.abc import Mapping as Dict
-from dataclasses import field
+from dataclasses import field, replace
 from typing import Any
 
 from specc.diagnostics import WARNINGS, Diagnostic, Note, Span, SpecError, did_you_mean, nearest
@@ -16,18 +16,30 @@ from specc.records import dataclass
 
 MAX_SEARCHES = 50
 """As many unknown names as one spec has compared with all others: in thousands that takes long."""
+MAX_REPORTED = 100
+"""After so many errors the spec is not read further, and as many warnings are shown."""
+MAX_ITEMS = 256
+"""As many values as a parameter holds."""
 MAX_USES = 4
 """As many uses of blocks within each other as a mistake in the innermost one shows."""
 
 
+class TooManyErrors(Exception):  # noqa: N818  (it ends the building of a program, and no more)
+    """No SpecError, so that nobody goes on after it."""
+
+
 @dataclass
 class Reporter:
-    """Collects the diagnostics of a spec, so that one run shows them all."""
+    """Collects the diagnostics of a spec, so that one run shows them all.
+
+    Raises TooManyErrors, from whatever reports, when there are MAX_REPORTED errors.
+    """
 
     diagnostics: list[Diagnostic] = field(default_factory=list)
     # Where a block was used, for mistakes that only show in one use of it.
     uses: list[Note] = field(default_factory=list)
     errors: int = 0
+    warnings: int = 0
     searches: int = 0
     # The names of warnings that the spec silences.
     allowed: tuple[str, ...] = ()
@@ -72,10 +84,18 @@ class Reporter:
     def _add(self, diagnostic: Diagnostic) -> None:
         # A block that is used twice shows its own mistakes once.
         key = (diagnostic.code, diagnostic.message, diagnostic.span)
-        if key not in self._known:
+        if key in self._known:
+            return
+        is_error = diagnostic.severity == "error"
+        if is_error or self.warnings < MAX_REPORTED:
             self._known.add(key)
             self.diagnostics.append(diagnostic)
-            self.errors += diagnostic.severity == "error"
+        self.errors += is_error
+        self.warnings += not is_error
+        if self.errors >= MAX_REPORTED:
+            note = Note(f"after {MAX_REPORTED} mistakes the spec was not read further")
+            self.diagnostics[-1] = replace(diagnostic, notes=(*diagnostic.notes, note))
+            raise TooManyErrors
 
     def in_order(self, main: Span) -> tuple[Diagnostic, ...]:
         """All diagnostics from top to bottom, those of the main file first."""
@@ -103,6 +123,25 @@ def plain(tree: Tree, environment: Environment) -> Any:
     if isinstance(tree, Sequence):
         return [plain(item, environment) for item in tree.items]
     return {str(key.value): plain(value, environment) for key, value in tree.entries}
+
+
+def parameter_value(tree: Tree, environment: Environment) -> Any:
+    """The value of a parameter, which other values may be made of. Raises SpecError as ``plain``
+    does, and E0305 for lists that together have more than MAX_ITEMS items."""
+    value = plain(tree, environment)
+    waiting, count = [value], 0
+    while waiting:
+        each = waiting.pop()
+        count += 1
+        if count > MAX_ITEMS:
+            # Lists of lists of lists would double with every parameter.
+            message = f"a parameter holds at most {MAX_ITEMS} values, those of its lists included"
+            raise SpecError(Diagnostic("E0305", message, tree.span))
+        if isinstance(each, list):
+            waiting += each
+        elif isinstance(each, dict):
+            waiting += each.values()
+    return value
 
 
 class Configurator:

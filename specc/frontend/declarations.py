@@ -20,11 +20,17 @@ EXAMPLES = {
     "shared": "shared: {embed: {dense: 32}}",
     "layers": "layers: [{dense: 32}]",
 }
+MAX_NAME = 100
+"""A longer name is refused: it becomes the name of files and of what generated code holds."""
 _LETTERS = "use letters, digits and underscores, starting with a letter"
 
 
 def check_word(name: str, span: Span, reporter: Reporter) -> None:
     """Refuses what cannot be a part of a path. Raises SpecError, reported."""
+    if len(name) > MAX_NAME:
+        message = f"a name has at most {MAX_NAME} characters, and this one has {len(name):,}"
+        reporter.error("E0403", message, span)
+        raise SpecError(())
     if not name.isidentifier() or not name.isascii() or not name.strip("_"):
         reporter.error("E0403", f"'{name}' cannot be a name", span, _LETTERS)
         raise SpecError(())

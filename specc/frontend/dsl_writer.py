@@ -20,6 +20,8 @@ from specc.frontend.normal import normalize
 from specc.frontend.signatures import Signatures, registered
 from specc.frontend.tree import SECTIONS, Comments, Mapping, Scalar, Sequence, Tree
 
+_BODY = ("inputs", "shared", "layers", "outputs")
+
 
 def to_dsl(tree: Mapping, signatures: Signatures = registered) -> str:
     """The tree as text that ``read_dsl`` reads back to the normal form of the tree.
@@ -32,6 +34,13 @@ def to_dsl(tree: Mapping, signatures: Signatures = registered) -> str:
 
 def _fail(message: str, tree: Tree, help_text: str = "") -> NoReturn:
     raise SpecError(Diagnostic("E0211", message, tree.span, help=help_text))
+
+
+def _only_known(body: Mapping, what: str, known: tuple[str, ...]) -> None:
+    """Nothing is left out in silence."""
+    for key, _ in body.entries:
+        if key.value not in known:
+            _fail(f"{what} of the language has no '{key.value}'", key)
 
 
 def _name(tree: Tree) -> str:
@@ -144,6 +153,7 @@ class _Writer:
         for key, block in self._section("blocks"):
             if not isinstance(block, Mapping):
                 _fail("a block is a mapping with layers", block)
+            _only_known(block, "a block", ("parameters", *_BODY))
             parameters = block.get("parameters")
             formals = []
             formals_key = block.key("parameters")
@@ -239,13 +249,21 @@ class _Writer:
         if kind.value == "layer":
             return [_name(attributes)]
         if kind.value == "use":
-            return wrapped(self.arguments.use(_name(attributes), given))
+            return wrapped(self.arguments.use(self._block(attributes), given))
         return wrapped(self.arguments.call("layers", _name(kind), attributes))
+
+    def _block(self, tree: Tree) -> str:
+        """The name of a block that is used: where none is declared, it would read as an op."""
+        name = _name(tree)
+        if name not in self.arguments.blocks and self.tree.get("includes") is None:
+            _fail(f"there is no block '{name}'", tree)
+        return name
 
     def _repeat(self, body: Tree) -> list[str]:
         times = body.get("times") if isinstance(body, Mapping) else None
         if not isinstance(body, Mapping) or times is None:
             _fail("repeat needs times and layers", body)
+        _only_known(body, "repeat", ("times", "index", *_BODY))
         index = body.get("index")
         counter = f", {_name(index)}" if index is not None else ""
         lines = [f"  {line}" for line in self._body(body)]

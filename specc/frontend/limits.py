@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import os
+from collections import Counter
 
-from specc.diagnostics import SpecError
+from specc.diagnostics import Diagnostic, Note, Span, SpecError
 from specc.frontend.configure import Reporter
 from specc.frontend.items import Item
 from specc.frontend.scope import Scope
-from specc.ir.graph import Parameter
+from specc.ir.graph import Graph, Node, Parameter, node_bodies
 from specc.ir.types import TensorType
 from specc.ops.base import Op
 
@@ -18,6 +20,15 @@ MAX_NESTING = 64
 """As deep as blocks and repeats may stand within each other."""
 MAX_ELEMENTS = 2**40
 """As many numbers as a parameter, or a value for one sample, has at most."""
+MAX_AXES = 32
+"""As many axes as a tensor has at most: of NumPy 1, and fewer than of NumPy 2 and PyTorch (64)."""
+MAX_SIZE_TEXT = 500
+"""As many characters as the formula of an axis has, where a size has a name and no number yet."""
+MAX_PARAMETERS = 10_000_000_000
+"""As many numbers as a network's parameters have together, unless PARAMETERS_VARIABLE says
+otherwise: 40 GB in float32, and with Adam's gradients and moments four times as much."""
+PARAMETERS_VARIABLE = "SPECC_MAX_PARAMETERS"
+"""The environment variable that allows more parameters, or fewer."""
 
 
 class LayerBudget:
@@ -54,12 +65,83 @@ def check_sizes(
     item: Item,
     reporter: Reporter,
 ) -> None:
-    """Refuses what no machine can hold; named sizes count as one. Raises SpecError, reported."""
+    """Refuses what no machine can hold; named sizes count as one. Raises SpecError, reported.
+
+    What a batch takes is no matter of the spec: the size of a batch is chosen again when a
+    generated file runs, and nothing is allocated before. ``specc summary`` shows it.
+    """
     shapes = [("its output", kind.shape) for kind in types]
     shapes += [(f"its parameter '{each.name}'", each.shape) for each in parameters]
     for what, shape in shapes:
+        if len(shape) > MAX_AXES:
+            message = f"{op.kind}: {what} would have {len(shape):,} axes, more than {MAX_AXES}"
+            reporter.error("E0605", message, item.span)
+            raise SpecError(())
+        named = (str(size) for size in shape if not isinstance(size, int))
+        if any(len(text) > MAX_SIZE_TEXT for text in named):
+            message = f"{op.kind}: the sizes of {what} depend on a named size in too many ways"
+            reporter.error("E0605", message, item.span, "give the input a fixed size")
+            raise SpecError(())
         elements = math.prod(size for size in shape if isinstance(size, int))
         if elements > MAX_ELEMENTS:
             message = f"{op.kind}: {what} would have {elements:,} numbers"
             reporter.error("E0605", message, item.span, "make the layer or its input smaller")
             raise SpecError(())
+
+
+def check_parameters(graph: Graph, place: Span) -> None:
+    """Refuses a network with more parameters than allowed, and says where most of them are.
+
+    Raises SpecError (E0606).
+    """
+    sizes = {path: math.prod(each.shape) for path, each in graph.parameters()}
+    total, allowed = sum(sizes.values()), allowed_parameters()
+    if total <= allowed:
+        return
+    path, count = _heaviest(sizes, total)
+    message = f"the network would have {total:,} parameters, more than the {allowed:,} allowed"
+    where = f"{count:,} of them are in '{path}'" if path else "they are spread over many layers"
+    node = _node_at(graph, path)
+    help_ = f"make it smaller, or allow more in the environment: {PARAMETERS_VARIABLE}={total}"
+    span = (node.span if node is not None else None) or place
+    raise SpecError(Diagnostic("E0606", message, span, (Note(where),), help_))
+
+
+def allowed_parameters() -> int:
+    """The limit on a network's parameters. Raises SpecError (E0606) where the environment variable
+    is no number."""
+    text = os.environ.get(PARAMETERS_VARIABLE, "").strip()
+    if not text:
+        return MAX_PARAMETERS
+    try:
+        return int(float(text)) if not text.isdecimal() else int(text)
+    except (ValueError, OverflowError):
+        message = f"the environment variable {PARAMETERS_VARIABLE} is '{text[:40]}', no number"
+        raise SpecError(Diagnostic("E0606", message, help="e.g. 10000000000, or 1e10")) from None
+
+
+def _heaviest(sizes: dict[str, int], total: int) -> tuple[str, int]:
+    """The innermost path below which more than half of the parameters are, and how many."""
+    path, count = "", total
+    while True:
+        depth = path.count(".") + 1 if path else 0
+        inner: Counter[str] = Counter()
+        for each, size in sizes.items():
+            parts = each.split(".")
+            if (not path or each.startswith(f"{path}.")) and len(parts) > depth:
+                inner[".".join(parts[: depth + 1])] += size
+        largest, size = inner.most_common(1)[0] if inner else ("", 0)
+        if 2 * size <= total:
+            return path, count
+        path, count = largest, size
+
+
+def _node_at(graph: Graph, path: str) -> Node | None:
+    """The layer that a path leads to, or into."""
+    for node in graph.nodes:
+        for child, body in node_bodies(node):
+            if path.startswith(f"{child}."):
+                return _node_at(body, path[len(child) + 1 :]) or node
+        if path == node.layer or path.startswith(f"{node.layer}."):
+            return node
+    return None
