@@ -167,11 +167,10 @@ def _is_record(node: ast.AST) -> bool:
 def _statements(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
     """Statements that compute; a loop counts as one, a condition as those in it."""
     for statement in body:
+        records = isinstance(statement, ast.Expr) and _is_record(statement.value)
         if isinstance(statement, ast.If):
             yield from _statements([*statement.body, *statement.orelse])
-        elif not isinstance(statement, ast.Delete) and not any(
-            map(_is_record, ast.walk(statement))
-        ):
+        elif not records and not isinstance(statement, ast.Delete):
             yield statement
 
 

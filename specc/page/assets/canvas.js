@@ -85,7 +85,7 @@ function fit() {
   const { width, height } = drawing.layout;
   const [roomX, roomY] = [CANVAS.clientWidth - 48, CANVAS.clientHeight - 116];
   const whole = Math.min(roomX / width, roomY / height);
-  const scale = Math.min(1.25, Math.max(whole, Math.min(0.62, roomX / width)));
+  const scale = Math.min(1.1, Math.max(whole, Math.min(0.62, roomX / width)));
   const y = scale > whole ? 64 : 64 + (roomY - height * scale) / 2;
   look((CANVAS.clientWidth - width * scale) / 2, y, scale);
 }

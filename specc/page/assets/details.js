@@ -22,7 +22,7 @@ function figuresOf(layer) {
   const [parameters, flops, memory, bytes] = layer.figures;
   const cell = (label, [value, shown], index) => {
     const whole = NETWORK.layers.reduce((all, each) => all + (Number(each.figures[index][0]) || 0), 0);
-    const share = Number.isFinite(value) && whole && value ? ` · ${((100 * value) / whole).toFixed(1)} %` : "";
+    const share = Number.isFinite(value) && whole && value ? ` · ${percent(value / whole)}` : "";
     return html("div", {}, html("b", {}, shown || "0"), html("span", {}, label + share));
   };
   const count = Number.isFinite(parameters[0]) ? parameters[0].toLocaleString("en") : parameters[0];
@@ -31,6 +31,10 @@ function figuresOf(layer) {
     cell("FLOPs", flops, 1),
     cell("activations", memory, 2),
     html("div", {}, html("b", {}, bytes || "0 B"), html("span", {}, "in memory")));
+}
+
+function percent(share) {
+  return share < 0.001 ? "< 0.1 %" : `${(100 * share).toFixed(1)} %`;
 }
 
 function pairs(label, values) {

@@ -104,6 +104,8 @@ const KEYS = {
   e: ["unfold all", () => foldAll(true)],
   c: ["fold all", () => foldAll(false)],
   m: ["the next figure on the layers", () => choose((metric + 1) % METRICS.length)],
+  n: ["the next place of the layer in each source", () => PANES.forEach((pane) => pane.step(1))],
+  p: ["the place before", () => PANES.forEach((pane) => pane.step(-1))],
   t: ["dark or light", () => turnTheme()],
   "?": ["these keys", () => document.getElementById("keys").showModal()],
   Escape: ["select nothing", () => select(null, {})],

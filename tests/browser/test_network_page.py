@@ -256,6 +256,12 @@ def test_single_keys(show: Show) -> None:
     assert "residual.conv1" not in drawn(page)
     page.keyboard.press("m")
     assert page.locator('#metric [aria-pressed="true"]').inner_text() == "FLOPs"
+    click(page, "stem")
+    page.keyboard.press("n")
+    places = pane(page, "image_classification_torch.py").locator(".places")
+    assert places.inner_text().startswith("2 of ")
+    page.keyboard.press("p")
+    assert places.inner_text().startswith("1 of ")
     page.keyboard.press("3")
     assert page.locator(".pane:visible").count() == 1
     page.keyboard.press("0")
