@@ -12,16 +12,17 @@ from specc.frontend.tree import Mapping, Scalar, Tree
 
 def block_arguments(
     item: Item, block: Mapping, name: str, environment: Environment, reporter: Reporter
-) -> dict[str, Any]:
-    """Every parameter of the block with its value in this use, or its default.
+) -> tuple[dict[str, Any], bool]:
+    """Every parameter of the block with its value in this use, or its default; and whether the use
+    gives no others, which are reported.
 
-    Raises SpecError, reported.
+    Raises SpecError, reported, where a parameter has no value.
     """
     declared = block.get("parameters")
     entries = declared.entries if isinstance(declared, Mapping) else ()
     names = [str(key.value) for key, _ in entries]
     written: dict[str, Tree] = {}
-    good = True
+    good, complete = True, True
     for key, tree in _given(item, reporter):
         written[str(key.value)] = tree
         if key.value not in names:
@@ -39,12 +40,12 @@ def block_arguments(
             notes = (Note(f"'{each}' has no default", key.span),)
             message = f"block '{name}' needs '{each}'"
             reporter.error("E0417", message, item.span, help_, notes)
-            good = False
+            complete = False
         else:
             values[each] = parameter_value(default, values)
-    if not good:
+    if not complete:
         raise SpecError(())
-    return values
+    return values, good
 
 
 def _given(item: Item, reporter: Reporter) -> tuple[tuple[Scalar, Tree], ...]:

@@ -41,14 +41,21 @@ class Bodies:
         self.reporter = graphs.reporter
         self.used: set[str] = set()  # the blocks that something uses
         self._bodies: dict[Any, _Body | None] = {}  # None where there are mistakes
+        self._searched: set[Any] = set()
         self._active: list[str] = []
 
     def use(self, item: Item, scope: Scope) -> None:
         """``use: tower``: the block's graph, called once."""
         name, block = self._block(item)
         path = self.graphs.naming.path(item, name, scope)
-        arguments = block_arguments(item, block, name, scope.environment, self.reporter)
-        wires = self.graphs.wiring.wires(item, _ports(block), scope, f"block '{name}'")
+        arguments, good = block_arguments(item, block, name, scope.environment, self.reporter)
+        try:
+            wires = self.graphs.wiring.wires(item, _ports(block), scope, f"block '{name}'")
+            if not good:
+                raise SpecError(())
+        except SpecError:
+            self._search(item, name, block, arguments)
+            raise
         body = self._body(item, name, block, arguments, wires)
         self._call("call", item, path, wires, [body], scope)
 
@@ -58,9 +65,14 @@ class Bodies:
         times = self._times(tree, item, scope)
         path = self.graphs.naming.path(item, "repeat", scope)
         ports = _ports(tree)
-        wires = self.graphs.wiring.wires(item, ports, scope, "repeat")
         index_tree = tree.get("index")
         index = str(index_tree.value) if isinstance(index_tree, Scalar) else None
+        try:
+            wires = self.graphs.wiring.wires(item, ports, scope, "repeat")
+        except SpecError:
+            first = {**scope.environment, **({index: 0} if index else {})}
+            self._search(item, "repeat", tree, first)
+            raise
         current, bodies, size = wires, [], 0
         for iteration in range(times):
             environment = {**scope.environment, **({index: iteration} if index else {})}
@@ -148,11 +160,37 @@ class Bodies:
             if only is not None and only.kind.value == "use" and only.name is None:
                 name, block = self._block(only)
                 if _is_block(tree, only, name, block):
-                    arguments = block_arguments(only, block, name, environment, self.reporter)
+                    arguments, good = block_arguments(
+                        only, block, name, environment, self.reporter
+                    )
+                    if not good:
+                        self._search(only, name, block, arguments)
+                        raise SpecError(())
                     return self._body(only, name, block, arguments, wires)
         return self._body(item, "repeat", tree, environment, wires)
 
     # Bodies to graphs
+
+    def _search(self, item: Item, name: str, block: Mapping, arguments: Environment) -> None:
+        """Reports what is wrong with a body whatever its inputs are, where a use of it is wrong."""
+        key = id(block), repr(sorted(arguments.items(), key=lambda each: each[0]))
+        around = self._active if name != "repeat" else ()
+        if key in self._searched or name in around or len(self._active) >= MAX_NESTING:
+            return
+        self._searched.add(key)
+        scope = Scope(arguments, inner=True, values=dict.fromkeys(input_names(block)))
+        scope.previous = (None,) * len(scope.values)
+        self._active.append(name)
+        self.reporter.uses.append(Note(f"in this use of '{name}'", item.span))
+        try:
+            self.graphs.declarations(block.get("shared"), scope)
+            self.graphs.layers(block.get("layers"), scope)
+            self.graphs.outputs(block.get("outputs"), scope)
+        except SpecError as error:
+            self.reporter.extend(error)
+        finally:
+            self._active.pop()
+            self.reporter.uses.pop()
 
     def _body(
         self, item: Item, name: str, block: Mapping, arguments: Environment, wires: Wires

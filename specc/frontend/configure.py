@@ -8,7 +8,7 @@ from dataclasses import field, replace
 from typing import Any
 
 from specc.diagnostics import WARNINGS, Diagnostic, Note, Span, SpecError, did_you_mean, nearest
-from specc.frontend.expressions import Expression, evaluate
+from specc.frontend.expressions import Expression, Name, evaluate
 from specc.frontend.tree import Mapping, Scalar, Sequence, Tree
 from specc.ir.graph import Configured
 from specc.ops.attributes import REQUIRED, Attribute, AttributeProblem, Optional, Reference
@@ -215,7 +215,7 @@ class Configurator:
         }
         name, inner, place = None, None, tree.span
         if isinstance(tree, Scalar):
-            name = plain(tree, environment)
+            name = _word(tree, environment) or plain(tree, environment)
         elif isinstance(tree, Mapping) and len(tree.entries) == 1:
             (key, inner) = tree.entries[0]
             name, place = key.value, key.span
@@ -318,3 +318,18 @@ class Configurator:
 def _lowered(doc: str) -> str:
     """A sentence as the end of another one."""
     return f"{doc[:1].lower()}{doc[1:].rstrip('.')}"
+def _advice(name: str, what: str, names: Dict[str, str]) -> str:
+    """What may have been meant by a name that a registry does not have."""
+    from specc.frontend.foreign import elsewhere, translated
+
+    advice = translated(name, what, names) or elsewhere(name)
+    return advice or did_you_mean(name, names)
+
+
+def _word(tree: Scalar, environment: Environment) -> str | None:
+    """A bare word of the language that is no parameter: a choice is meant, and perhaps misspelt."""
+    if not isinstance(tree.value, Name) or tree.value.name in environment:
+        return None
+    return tree.value.name if tree.span.source.name.endswith(".specc") else None
+
+
