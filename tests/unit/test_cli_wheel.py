@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -60,6 +61,13 @@ def test_the_installed_compiler_compiles_both_forms_for_every_backend(installed,
 def test_the_installed_compiler_writes_the_page_of_a_network(installed, tmp_path):
     specc(installed, tmp_path, "graph", str(SPEC), "-o", "net.html", "--backend", "numpy")
     assert "<svg" in (tmp_path / "net.html").read_text(encoding="utf-8")
+
+
+def test_the_installed_catalogue_explains_every_code(installed, tmp_path):
+    found = json.loads(specc(installed, tmp_path, "explain", "--json"))["diagnostics"]
+    pages = (CHECKOUT / "specc" / "diagnostics" / "catalogue").glob("*.md")
+    assert {each["code"] for each in found} == {path.stem for path in pages}
+    assert "there is no value 'hiden'" in specc(installed, tmp_path, "explain", "e0407")
 
 
 def test_what_runs_is_the_installed_package(installed, tmp_path):
