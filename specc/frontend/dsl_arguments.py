@@ -60,13 +60,17 @@ class Arguments:
         if len(tree.entries) == 1:
             (key, inner) = tree.entries[0]
             kind = str(key.value)
-            if isinstance(inner, Mapping) and is_name(kind) and _callable(inner):
+            if isinstance(inner, Mapping) and self._is_kind(kind) and _callable(inner):
                 # sqrt(4) is a number, unless sqrt is a choice here or its arguments have names.
                 is_choice = family(kind) is not None or kind not in FUNCTIONS
                 if is_choice or any(map(is_name, inner.keys())):
                     return self._call(kind, inner, family(kind))
         pairs = ", ".join(f"{_key(key)}: {self.value(value)}" for key, value in tree.entries)
         return f"{{{pairs}}}"
+
+    def _is_kind(self, text: str) -> bool:
+        """Whether ``text(...)`` can be written among values, where words such as true are none."""
+        return is_name(text) and text not in RESERVED
 
     def call(self, section: str, kind: str, attributes: Tree) -> str:
         """A layer of that kind; without parentheses where it has no attributes."""

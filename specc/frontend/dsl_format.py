@@ -7,7 +7,7 @@ for each step. A line that is too long, or has comments within its brackets, is 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise, takewhile
+from itertools import pairwise, takewhile, zip_longest
 from typing import TYPE_CHECKING, Union
 
 from specc.diagnostics import Source, SpecError
@@ -64,7 +64,7 @@ def format_dsl(source: Source) -> str:
 def meaning(source: Source) -> list[str]:
     """The tokens of a text that count: not the comma before a closing bracket."""
     tokens, _ = lay_out(source, lex(source)[0], [])
-    pairs = zip(tokens, [*tokens[1:], None], strict=True)
+    pairs = zip_longest(tokens, tokens[1:])
     closers = _CLOSERS.values()
     return [
         str(t) for t, after in pairs if t.type != "COMMA" or not after or after.type not in closers

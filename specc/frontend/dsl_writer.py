@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NoReturn
 
 from specc.diagnostics import Diagnostic, SpecError
@@ -52,6 +53,7 @@ def _name(tree: Tree) -> str:
 class _Writer:
     def __init__(self, tree: Mapping, signatures: Signatures) -> None:
         self.tree = tree
+        self.names = frozenset(_names_given(tree))
         parameters, blocks = tree.get("parameters"), tree.get("blocks")
         self.arguments = Arguments(
             signatures,
@@ -250,6 +252,8 @@ class _Writer:
             return [_name(attributes)]
         if kind.value == "use":
             return wrapped(self.arguments.use(self._block(attributes), given))
+        if kind.value in self.names:
+            _fail(f"'{kind.value}' reads as a call of the layer of that name", kind)
         return wrapped(self.arguments.call("layers", _name(kind), attributes))
 
     def _block(self, tree: Tree) -> str:
@@ -311,6 +315,25 @@ class _Writer:
         return [*comments, f"{section}{source} {{{comment_end(key.comments)}", *lines, "}"]
 
 
+def _names_given(body: Tree) -> Iterator[str]:
+    """The names of all blocks, shared layers and layers in the spec, a block or a repeat."""
+    if not isinstance(body, Mapping):
+        return
+    for section in ("blocks", "shared"):
+        named = body.get(section)
+        for key, value in named.entries if isinstance(named, Mapping) else ():
+            yield str(key.value)
+            yield from _names_given(value)
+    layers = body.get("layers")
+    for item in layers.items if isinstance(layers, Sequence) else ():
+        if isinstance(item, Mapping):
+            name, repeated = item.get("name"), item.get("repeat")
+            if isinstance(name, Scalar):
+                yield str(name.value)
+            if repeated is not None:
+                yield from _names_given(repeated)
+
+
 def _is_null(tree: Tree) -> bool:
     return isinstance(tree, Scalar) and tree.value is None
 
@@ -335,6 +358,8 @@ def _setting(tree: Tree) -> str:
 
 def _names_statement(word: str, tree: Tree) -> list[str]:
     items = tree.items if isinstance(tree, Sequence) else (tree,)
+    if not items:
+        _fail(f"'{word}' of the language is followed by a name", tree)
     before = [text for item in items for text in item.comments.before]
     after = "; ".join(item.comments.after for item in items if item.comments.after)
     line = f"{word} {', '.join(map(_name, items))}"

@@ -39,7 +39,7 @@ def normalize(tree: Mapping, signatures: Signatures = registered) -> Mapping:
             value = normal.training(value)
         elif key.value == "data" and isinstance(value, Mapping):
             value = normal.data(value)
-        if not _is_empty(value) or key.value in ("training", "data"):
+        if _says_something(key, value):
             entries.append((key, value))
     order = {name: position for position, name in enumerate(SECTIONS)}
     entries.sort(key=lambda e: order.get(str(e[0].value), len(order)))
@@ -54,6 +54,12 @@ def _is_empty(tree: Tree | None) -> bool:
     if isinstance(tree, Mapping):
         return not tree.entries
     return isinstance(tree, Sequence) and not tree.items
+
+
+def _says_something(key: Scalar, value: Tree) -> bool:
+    """Whether a section counts: an empty one does not, unless it is as bad as a missing one, or
+    worse."""
+    return not _is_empty(value) or key.value in ("training", "data", "outputs")
 
 
 def _declared(tree: Tree) -> Tree:
@@ -99,7 +105,7 @@ class _Normal:
         names = [str(item.value) for item in given.items if isinstance(item, Scalar)]
         entries = _body(tree, names, self)
         key = tree.key("inputs") or Scalar("inputs", tree.span)
-        kept = [e for e in entries if e[0].value != "inputs" and not _is_empty(e[1])]
+        kept = [e for e in entries if e[0].value != "inputs" and _says_something(*e)]
         order = {n: i for i, n in enumerate(("parameters", "times", "index", "inputs", *SECTIONS))}
         kept.append((key, given))
         return _entries(tree, sorted(kept, key=lambda e: order.get(str(e[0].value), len(order))))
@@ -143,13 +149,10 @@ class _Normal:
             entries.append((Scalar("from", item.span), Scalar(source, item.span)))
         order = {"name": 0, "with": 2, "from": 3, "outputs": 4}
         entries.sort(key=lambda e: order.get(str(e[0].value), 1))
-        only = entries[0]
-        if (
-            len(entries) == 1
-            and only[0].value not in ("use", "layer", "repeat")
-            and _is_empty(only[1])
-        ):
-            return replace(only[0], comments=item.comments or only[0].comments)
+        if len(entries) == 1:
+            kind, attributes = entries[0]
+            if kind.value not in ("use", "layer", "repeat") and _is_empty(attributes):
+                return replace(kind, comments=item.comments or kind.comments)
         return _entries(item, entries)
 
     def _attributes(self, kind: str, tree: Tree) -> Tree:

@@ -4,6 +4,7 @@ blocks."""
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from specc.frontend.expression_text import quote, to_text
 from specc.frontend.expressions import Expression, Name
@@ -23,9 +24,7 @@ _PLAIN_KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 def to_yaml(tree: Mapping) -> str:
     """The tree as YAML text that ``read_yaml`` reads back to an equal tree."""
-    if not tree.entries:
-        return "{}\n"
-    lines: list[str] = []
+    lines = [] if tree.entries else ["{}"]
     for position, (key, value) in enumerate(tree.entries):
         if position and key.value in _SPACED:
             lines.append("")
@@ -82,6 +81,7 @@ def _block_entry(key: Scalar, value: Tree, indent: int, parent: str) -> list[str
 
 
 def _item(item: Tree, indent: int) -> list[str]:
+    item = _with_its_comments(item)
     comments = item.comments
     flow = None if _has_inner_comments(item) else flow_text(item)
     fits = flow is not None and len(flow) <= WIDTH - indent - 2
@@ -89,6 +89,20 @@ def _item(item: Tree, indent: int) -> list[str]:
         return _with_comments([f"- {flow if flow is not None else flow_text(item)}"], comments)
     body = _block(item, indent + 2)
     return _with_comments([f"- {body[0]}", *(f"  {line}" for line in body[1:])], comments)
+
+
+def _with_its_comments(item: Tree) -> Tree:
+    """The item with the comments of its first key, which stands where the item starts."""
+    if not isinstance(item, Mapping) or not item.entries or not item.entries[0][0].comments:
+        return item
+    (key, value), *others = item.entries
+    own, inner = item.comments, key.comments
+    between = (inner.after,) if own.after and inner.after else ()
+    comments = Comments(
+        (*own.before, *inner.before, *between), own.after or inner.after, (*inner.end, *own.end)
+    )
+    bare = replace(key, comments=Comments())
+    return replace(item, entries=((bare, value), *others), comments=comments)
 
 
 def _single_block(item: Tree) -> bool:

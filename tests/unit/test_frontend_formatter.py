@@ -166,7 +166,7 @@ def _specs(draw: st.DrawFn) -> dict[str, Any]:
         "blocks": {"pair": block},
         "shared": {"shared_one": draw(_calls())},
         "layers": draw(_layers(["image"])),
-        "outputs": draw(st.lists(_NAMES, max_size=2)),
+        "outputs": draw(st.lists(_NAMES, min_size=1, max_size=2)),
         "training": training,
         "data": data,
     }
