@@ -5,8 +5,8 @@ figures, and the page of `specc graph` shows them.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from specc.ir.dims import Dim, evaluate, product
@@ -18,21 +18,34 @@ if TYPE_CHECKING:
 BYTES = {"float32": 4, "float64": 8}
 
 
-@dataclass(frozen=True)
-class Row:
-    """One layer, block or repeat; a block's figures are the sums of what is in it.
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """Parameters, and FLOPs and activations (in numbers) of the forward pass for one sample."""
 
-    FLOPs and activations (in numbers) are those of the forward pass for one sample.
-    """
+    parameters: int
+    flops: Dim
+    activations: Dim
+
+    @classmethod
+    def of(cls, parts: Sequence[Cost]) -> Cost:
+        """The sum of what is in a block."""
+        return Cost(
+            parameters=sum(part.parameters for part in parts),
+            flops=total(part.flops for part in parts),
+            activations=total(part.activations for part in parts),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row(Cost):
+    """One layer, block or repeat; of a repeat there are the costs of each pass, too."""
 
     path: str
     label: str
     kind: str
     depth: int
     shapes: tuple[str, ...]
-    parameters: int
-    flops: Dim
-    activations: Dim
+    passes: tuple[Cost, ...] = ()
 
 
 @dataclass
@@ -121,38 +134,40 @@ def kind_of(node: Node) -> str:
 def _rows(graph: Graph, prefix: str, depth: int, seen: set[str], parent: str = "") -> Iterator[Row]:
     """Rows of a graph in its order, each followed by those of what is in it."""
     for node in graph.nodes:
-        inner = [
-            row
+        path = f"{prefix}{node.path}"
+        bodies = [
+            list(_rows(body, f"{prefix}{child}.", depth + 1, seen, f"{path}."))
             for child, body in node_bodies(node)
-            for row in _rows(body, f"{prefix}{child}.", depth + 1, seen, f"{prefix}{node.path}.")
         ]
-        children = [row for row in inner if row.depth == depth + 1]
-        row = _row(node, prefix, depth, seen, children)
-        yield replace(row, label=row.path.removeprefix(parent))
-        yield from inner
+        parts = [Cost.of([row for row in rows if row.depth == depth + 1]) for rows in bodies]
+        cost = Cost.of(parts) if parts else _cost(node, f"{prefix}{node.layer}", seen)
+        yield Row(
+            path=path,
+            label=path.removeprefix(parent),
+            kind=kind_of(node),
+            depth=depth,
+            shapes=tuple(value.type.comment() for value in node.outputs),
+            parameters=cost.parameters,
+            flops=cost.flops,
+            activations=cost.activations,
+            passes=tuple(parts) if node.op == "repeat" else (),
+        )
+        for rows in bodies:
+            yield from rows
 
 
-def _row(node: Node, prefix: str, depth: int, seen: set[str], inner: list[Row]) -> Row:
+def _cost(node: Node, layer: str, seen: set[str]) -> Cost:
     from specc.ops.registry import find
 
-    own = 0
-    layer = f"{prefix}{node.layer}"
-    # A shared layer's parameters are counted where it is called first.
-    if layer not in seen:
-        seen.add(layer)
-        own = sum(math.prod(parameter.shape) for parameter in node.parameters)
     op = find(node.op)
-    flops = op.flops(node) if op is not None else 0
-    sizes = (evaluate(product(value.type.shape), {"batch": 1}) for value in node.outputs)
-    return Row(
-        path=f"{prefix}{node.path}",
-        label=node.path,
-        kind=kind_of(node),
-        depth=depth,
-        shapes=tuple(value.type.comment() for value in node.outputs),
-        parameters=own + sum(row.parameters for row in inner),
-        flops=total(row.flops for row in inner) if inner else evaluate(flops, {"batch": 1}),
-        activations=total(row.activations for row in inner) if inner else total(sizes),
+    # A shared layer's parameters are counted where it is called first.
+    parameters = () if layer in seen else node.parameters
+    seen.add(layer)
+    sizes = (product(value.type.shape) for value in node.outputs)
+    return Cost(
+        parameters=sum(math.prod(parameter.shape) for parameter in parameters),
+        flops=evaluate(op.flops(node) if op is not None else 0, {"batch": 1}),
+        activations=evaluate(total(sizes), {"batch": 1}),
     )
 
 

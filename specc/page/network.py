@@ -14,7 +14,7 @@ from specc.ir.dims import BATCH
 from specc.ir.graph import Configured, Graph, Initializer, Node, Program, Value, node_bodies
 from specc.ir.types import TensorType
 from specc.ops.registry import find
-from specc.page.figures import bytes_text, count_text, kind_of, plain, summarize
+from specc.page.figures import Cost, bytes_text, count_text, kind_of, plain, summarize
 from specc.page.links import link_source
 
 JsonObject = dict[str, Any]
@@ -33,24 +33,18 @@ def page_data(program: Program, tree: Tree, sources: Mapping[str, tuple[str, str
     graphs.index(program.graph)
     return {
         "title": program.name,
-        "width": summary.width,
         "settings": [program.conventions, program.dtype, program.layout, f"seed {program.seed}"],
         "totals": list(summary.totals().items()),
         "outputs": {name: value.name for name, value in program.outputs.items()},
         "graphs": graphs.found,
         "kinds": graphs.kinds,
         # One entry per layer, in the order of the graphs, what is in a block after the block.
-        "figures": [
-            [
-                [plain(row.parameters), count_text(row.parameters)],
-                [plain(row.flops), count_text(row.flops)],
-                [
-                    plain(summary.width * row.activations),
-                    bytes_text(summary.width * row.activations),
-                ],
-                bytes_text(summary.width * row.parameters),
-            ]
+        "figures": [_figures(row, summary.width) for row in summary.rows],
+        # Of each repeat those of its passes, in the same order.
+        "passes": [
+            [_figures(each, summary.width) for each in row.passes]
             for row in summary.rows
+            if row.passes
         ],
         "documents": [
             *texts.documents(),
@@ -66,6 +60,17 @@ def page_data(program: Program, tree: Tree, sources: Mapping[str, tuple[str, str
             ),
         ],
     }
+
+
+def _figures(cost: Cost, width: int) -> list[Any]:
+    """Parameters, FLOPs and bytes of activations, each as number and text; bytes of parameters."""
+    activations = width * cost.activations
+    return [
+        [cost.parameters, count_text(cost.parameters)],
+        [plain(cost.flops), count_text(cost.flops)],
+        [plain(activations), bytes_text(activations)],
+        bytes_text(width * cost.parameters),
+    ]
 
 
 class Specs:
@@ -165,7 +170,10 @@ class _Graphs:
         kind = node.bodies[0].name if node.bodies and node.op != "repeat" else node.op
         op = find(node.op)
         if op is not None:
-            self.kinds[kind] = [op.family, op.doc.partition("\n\n")[0].replace("\n", " ")]
+            self.kinds[kind] = [
+                op.family,
+                op.doc.partition("\n\n")[0].replace("\n", " ").replace("``", ""),
+            ]
         arguments = node.bodies[0].arguments if len(node.bodies) == 1 else {}
         return {
             "path": node.path,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import json
+import re
+from collections.abc import Iterator
 from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
@@ -14,11 +16,14 @@ import pytest
 from specc.cli.boundary import guarded
 from specc.cli.group import cli
 from specc.compiler import compile_program, load_program
-from specc.page.html import html_page
+from specc.ir.graph import Graph, node_bodies
+from specc.page.html import SCRIPTS, html_page
 from specc.page.links import link_source
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
+# Every kind of layer, blocks that are used in several ways, and layers that are called twice.
+OTHERS = sorted((ROOT / "tests" / "mutation" / "specs").glob("*.yaml"))
 BACKENDS = ("numpy", "torch", "tensorflow")
 LARGE = ROOT / "benchmarks" / "specs" / "gpt48.yaml"
 # A script that would run, or markup that would show, wherever it is not text.
@@ -59,8 +64,15 @@ def linked(spec: Path, backend: str) -> tuple[str, dict[str, list[tuple[int, int
     """The source, its links, and the paths of the layers that have parameters."""
     program, _ = load_program(spec)
     source = compile_program(program, backend)
-    paths = [path.rpartition(".")[0] for path, _ in program.graph.parameters()]
-    return source, link_source(source, program), list(dict.fromkeys(paths))
+    return source, link_source(source, program), list(with_parameters(program.graph))
+
+
+def with_parameters(graph: Graph, prefix: str = "") -> Iterator[str]:
+    for node in graph.nodes:
+        if node.parameters:
+            yield f"{prefix}{node.path}"
+        for child, body in node_bodies(node):
+            yield from with_parameters(body, f"{prefix}{child}.")
 
 
 def statement_texts(source: str) -> dict[int, str]:
@@ -74,14 +86,14 @@ def statement_texts(source: str) -> dict[int, str]:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("spec", EXAMPLES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("spec", [*EXAMPLES, *OTHERS], ids=lambda path: path.stem)
 def test_every_layer_with_parameters_has_lines_that_mention_it(spec: Path, backend: str) -> None:
     source, links, layers = linked(spec, backend)
     statements = statement_texts(source)
     assert layers
     for path in layers:
         assert links.get(path), path
-        name = path.rpartition(".")[2]
+        name = path.rpartition(".")[2].partition("@")[0]
         for first, last in links[path]:
             for line in range(first, last + 1):
                 assert name in statements[line], (path, line, statements[line])
@@ -172,6 +184,14 @@ def test_a_hostile_title_is_text() -> None:
     assert found.data() == {"title": HOSTILE}
 
 
+def test_the_parts_of_the_script_share_a_scope_and_no_name() -> None:
+    folder = ROOT / "specc" / "page" / "assets"
+    assert {path.stem for path in folder.glob("*.js")} == set(SCRIPTS)
+    texts = [(folder / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS]
+    names = re.findall(r"(?m)^(?:function|class|const|let) (\w+)", "\n".join(texts))
+    assert len(names) == len(set(names))
+
+
 def test_backends_are_for_the_page_alone(capsys: pytest.CaptureFixture[str]) -> None:
     spec = str(EXAMPLES[0])
     assert guarded(cli, ["graph", spec, "--backend", "torch"]) == 2
@@ -181,3 +201,60 @@ def test_backends_are_for_the_page_alone(capsys: pytest.CaptureFixture[str]) -> 
 def test_the_sources_are_those_asked_for(tmp_path: Path) -> None:
     data = Elements(page_of(EXAMPLES[0], tmp_path, "--backend", "torch,numpy")).data()
     assert [each["title"] for each in data["documents"]] == ["Spec", "PyTorch", "NumPy"]
+
+
+TRICKY = {
+    "blocks.yaml": """\
+blocks:
+  tower:
+    parameters: {units: ~}
+    inputs: [x]
+    layers:
+      - {name: type, dense: {units: $units, activation: relu}}
+      - {name: y, dense: {units: 8}}
+    outputs: [y]
+""",
+    "net.yaml": """\
+specc: 1
+name: tricky
+includes: [blocks.yaml]
+inputs: {x: {shape: [T, 8]}}
+layers:
+  - {name: forward, use: tower, with: {units: 5}}
+  - {name: affine, dense: {units: 8}}
+
+  - name: h
+    repeat:
+      times: 7
+      layers:
+        - {name: a, dense: {units: 8}}
+        - tanh
+  # comments before the next layer are not the repeat's
+  - {name: last, dense: {units: 8}}
+outputs: [last]
+""",
+}
+
+
+def test_included_files_names_that_clash_and_lines_of_the_spec(tmp_path: Path) -> None:
+    for name, text in TRICKY.items():
+        (tmp_path / name).write_text(text)
+    data = Elements(page_of(tmp_path / "net.yaml", tmp_path)).data()
+    titles = [each["title"] for each in data["documents"]]
+    assert titles == ["Spec", "Included", "NumPy", "PyTorch", "TensorFlow"]
+    lines = {
+        node["path"]: [data["documents"][node["lines"][0]]["name"], *node["lines"][1:]]
+        for graph in data["graphs"]
+        for node in graph["nodes"]
+    }
+    assert lines["forward"] == ["net.yaml", 6, 6]
+    assert lines["type"] == ["blocks.yaml", 6, 6]
+    assert lines["h"] == ["net.yaml", 9, 14]
+    assert lines["tanh"] == ["net.yaml", 14, 14]
+    for document in data["documents"][2:]:
+        text = document["text"].splitlines()
+        for path in ("forward.type", "affine", "h.3.a"):
+            name = path.rpartition(".")[2]
+            assert any(name in text[first - 1] for first, _ in document["links"][path]), path
+    assert [len(passes) for passes in data["passes"]] == [7]
+    assert data["passes"][0][0][1] == ["136 * T", "136 * T"]

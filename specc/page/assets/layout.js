@@ -150,7 +150,7 @@ function order(rows, links) {
     const down = sweep % 2 === 0;
     for (const row of down ? rows : [...rows].reverse()) {
       for (const each of row) {
-        const near = down ? each.up.map((l) => l.above.place) : each.down.map((l) => l.below.place);
+        const near = down ? each.up.map(upperEnd) : each.down.map((l) => l.below.place);
         each.key = near.length ? near.reduce((a, b) => a + b, 0) / near.length : each.place;
       }
       row.sort((a, b) => a.key - b.key || a.place - b.place);
@@ -163,13 +163,18 @@ function order(rows, links) {
   number();
 }
 
+// The place of a link's upper end: of several results of a layer each has its own.
+function upperEnd(link) {
+  return link.above.place + leave(link) / link.above.w;
+}
+
 function crossings(rows) {
   let count = 0;
   for (const row of rows) {
     const all = row.flatMap((each) => each.down);
     all.forEach((a, index) => {
       for (const b of all.slice(0, index)) {
-        if ((a.above.place - b.above.place) * (a.below.place - b.below.place) < 0) count += 1;
+        if ((upperEnd(a) - upperEnd(b)) * (a.below.place - b.below.place) < 0) count += 1;
       }
     });
   }

@@ -28,7 +28,7 @@ class Layer {
   }
 }
 
-// One pass of a repeat whose body has several layers; its figures are their sums.
+// One pass of a repeat.
 class Pass extends Layer {
   constructor(path, index, graph, parent) {
     const outputs = graph.outputs.map(([, from]) =>
@@ -47,10 +47,11 @@ function grow(number, prefix, parent) {
     register(layer);
     layer.figures = DATA.figures[LAYERS.length];
     LAYERS.push(layer);
+    const costs = layer.role === "repeat" ? DATA.passes.shift() : [];
     layer.bodies = spec.bodies.map(([child, inner], index) => {
       const pass = layer.role === "repeat" ? new Pass(`${prefix}${child}`, index, DATA.graphs[inner], layer) : null;
       const body = grow(inner, `${prefix}${child}.`, pass || layer);
-      if (pass) Object.assign(pass, { bodies: [body], figures: sum(body.layers) });
+      if (pass) Object.assign(pass, { bodies: [body], figures: costs[index] });
       return pass ? { ...body, pass } : body;
     });
     return layer;
@@ -67,37 +68,6 @@ function grow(number, prefix, parent) {
 function register(layer) {
   if (!PLACES.has(layer.path)) PLACES.set(layer.path, []);
   PLACES.get(layer.path).push(layer);
-}
-
-function sum(layers) {
-  const figures = layers.map((each) => each.figures);
-  const add = (index) => {
-    const values = figures.map((each) => each[index][0]);
-    return values.every(Number.isFinite) ? values.reduce((a, b) => a + b, 0) : values.join(" + ");
-  };
-  const [parameters, flops, bytes] = [0, 1, 2].map(add);
-  const width = DATA.width;
-  return [
-    [parameters, countText(parameters)],
-    [flops, countText(flops)],
-    [bytes, bytesText(bytes)],
-    Number.isFinite(parameters) ? bytesText(parameters * width) : "",
-  ];
-}
-
-function inUnits(value, units, digits) {
-  const [size, name] = units.find(([least]) => value >= least) || [1, ""];
-  return size === 1 ? `${value}${name}` : `${(value / size).toFixed(digits)} ${name}`;
-}
-
-function countText(value) {
-  if (!Number.isFinite(value)) return String(value);
-  return value ? inUnits(value, [[1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"]], 2) : "";
-}
-
-function bytesText(value) {
-  if (!Number.isFinite(value)) return `${value} B`;
-  return inUnits(value, [[2 ** 30, "GiB"], [2 ** 20, "MiB"], [2 ** 10, "KiB"], [0, " B"]], 1);
 }
 
 const NETWORK = grow(DATA.graphs.length - 1, "", null);
