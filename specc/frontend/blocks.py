@@ -236,6 +236,7 @@ class Bodies:
         for port, wire, mask in zip(input_names(block), wires, masks, strict=True):
             assert wire is not None
             value = Value(port, wire.type, wire.span)
+            graphs.advisor.origins.inside(value, wire)
             inputs.append(value)
             scope.values[port] = value
             if mask is not None:

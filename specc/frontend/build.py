@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import Any
 
 from specc.diagnostics import Diagnostic, Note, Span, SpecError, did_you_mean, nearest
@@ -14,21 +15,19 @@ from specc.frontend.declarations import (
     check_blocks,
     check_name,
     check_parameter,
-    check_word,
     entries_of,
     warn_of_unused_parameters,
 )
+from specc.frontend.declared_types import declared_type
 from specc.frontend.layers import GraphBuilder
-from specc.frontend.limits import MAX_ELEMENTS, check_parameters
+from specc.frontend.limits import check_parameters
 from specc.frontend.scope import Scope
 from specc.frontend.suspicious import warn_of_suspicious
 from specc.frontend.training import KEYS as TRAINING_KEYS
 from specc.frontend.training import TrainingBuilder
 from specc.frontend.tree import Mapping, Scalar, Sequence, Tree
-from specc.ir.dims import BATCH, Dim, symbol
 from specc.ir.graph import Graph, Program, Training, Value
-from specc.ir.types import DTYPES, TensorType
-from specc.ops.attributes import Attribute, AttributeProblem, Choice, Integer, show
+from specc.ops.attributes import Attribute, AttributeProblem, Choice, Integer
 from specc.tracing import phase
 
 SECTIONS = {
@@ -81,8 +80,16 @@ class ProgramBuilder:
         self.reporter = Reporter()
         self.environment: dict[str, Any] = {}
         self.settings: dict[str, Any] = {}
+        # The sections that stand there under another name.
+        self.meant: set[str] = set()
 
     def build(self) -> Program | None:
+        if self.tree.get("specc") is None:
+            from specc.frontend.foreign import other_format
+
+            other = other_format(self.tree)
+            if other is not None:
+                raise SpecError(other)
         self._sections()
         self.reporter.allowed = allowed_warnings(self.tree.get("allow"), self.reporter)
         self._parameters()
@@ -129,7 +136,7 @@ class ProgramBuilder:
             roots += [loss.prediction] + ([loss.mask] if loss.mask else [])
         unique = tuple({id(value): value for value in roots}.values())
         graph = Graph("main", tuple(inputs), unique, tuple(scope.nodes))
-        check_parameters(graph, self.tree.span)
+        check_parameters(graph, self.tree.span.first_line)
         text = "\n".join(sorted({span.source.text for span in self._sources()}))
         name = plain(self.tree.get("name"), {}) if self.tree.get("name") is not None else "network"  # type: ignore[arg-type]
         return Program(
@@ -161,9 +168,12 @@ class ProgramBuilder:
     def _first(self, scope: Scope) -> tuple[Value | None, ...]:
         """What the first layer takes: the only input, which is None if it is wrong."""
         tree = self.tree.get("inputs")
+        if tree is None and "inputs" in self.meant:
+            scope.incomplete = True
+            return (None,)
         if tree is None or (isinstance(tree, Mapping) and not tree.entries):
             help_ = f"e.g. {self._example('inputs', 'input image: float[28, 28, 1]')}"
-            place = self.tree.span if tree is None else tree.span
+            place = self.tree.span.first_line if tree is None else tree.span
             self.reporter.error("E0423", "the spec has no inputs", place, help_)
             return (None,)
         if not isinstance(tree, Mapping):
@@ -175,17 +185,12 @@ class ProgramBuilder:
     def _sections(self) -> None:
         for key, _ in self.tree.entries:
             if key.value not in SECTIONS:
-                help_ = did_you_mean(str(key.value), SECTIONS)
-                part = nearest(str(key.value), TRAINING_KEYS)
-                if not help_ and part is not None:
-                    help_ = f"'{part}' belongs into the section training"
-                message = f"a spec has no section '{key.value}'"
-                self.reporter.error("E0424", message, key.span, help_)
+                self._unknown_section(key)
         version = self.tree.get("specc")
         start = "spec 1 NAME" if self._in_language else "specc: 1"
         if version is None:
             message = f"this is not a spec: it does not start with '{start}'"
-            self.reporter.error("E0425", message, self.tree.span, f"add {start}")
+            self.reporter.error("E0425", message, self.tree.span.first_line, f"add {start}")
         elif not isinstance(version, Scalar) or version.value is True or version.value != 1:
             message = "this version of specc reads specs of version 1"
             self.reporter.error("E0425", message, version.span, f"write {start}")
@@ -206,6 +211,19 @@ class ProgramBuilder:
             message = f"the name of a network has at most {MAX_NAME} characters"
             self.reporter.error("E0403", message, name.span, "files are called by it")
 
+    def _unknown_section(self, key: Scalar) -> None:
+        from specc.frontend.foreign import translated
+
+        name = str(key.value)
+        part = name if name in TRAINING_KEYS else nearest(name, TRAINING_KEYS)
+        help_ = translated(name, "section", SECTIONS)
+        if not help_ and part is not None and nearest(name, SECTIONS) is None:
+            help_ = f"'{part}' belongs into the section training"
+        help_ = help_ or did_you_mean(name, SECTIONS)
+        # A section that is there under another name is not reported as missing as well.
+        self.meant |= {each for each in SECTIONS if re.search(rf"\b{each}\b", help_)}
+        self.reporter.error("E0424", f"a spec has no section '{name}'", key.span, help_)
+
     @property
     def _in_language(self) -> bool:
         return self.tree.span.source.name.endswith(".specc")
@@ -218,9 +236,12 @@ class ProgramBuilder:
 
     def _has_layers(self, scope: Scope) -> None:
         tree = self.tree.get("layers")
+        if tree is None and "layers" in self.meant:
+            scope.incomplete, scope.previous = True, (None,)
+            return
         if tree is None or (isinstance(tree, Sequence) and not tree.items):
             help_ = f"e.g. {self._example('layers', 'y = x | dense(32)')}"
-            place = self.tree.span if tree is None else tree.span
+            place = self.tree.span.first_line if tree is None else tree.span
             self.reporter.error("E0422", "the spec has no layers", place, help_)
             scope.incomplete = True
 
@@ -270,11 +291,15 @@ class ProgramBuilder:
 
     def _declared(self, section: str, scope: Scope) -> list[Value]:
         values = []
-        scope.incomplete = isinstance(self.tree.get(section), Scalar | Sequence)
+        tree = self.tree.get(section)
+        scope.incomplete = isinstance(tree, Scalar | Sequence)
+        if tree is None and section in self.meant:
+            scope.incomplete = True
         for key, tree in self._mapping(section):
             try:
                 check_name(str(key.value), key.span, self.reporter)
-                kind = self._type(tree, "a target" if section == "targets" else "an input")
+                what = "a target" if section == "targets" else "an input"
+                kind = declared_type(tree, what, self.environment, self.reporter)
             except SpecError as error:
                 self.reporter.extend(error)
                 scope.values[str(key.value)] = None
@@ -283,52 +308,6 @@ class ProgramBuilder:
             scope.values[value.name], scope.spans[value.name] = value, key.span
             values.append(value)
         return values
-
-    def _type(self, tree: Tree, what: str) -> TensorType:
-        if not isinstance(tree, Mapping):
-            tree = Mapping(((Scalar("shape", tree.span), tree),), tree.span)
-        shape, dtype = tree.get("shape"), tree.get("dtype")
-        for key, _ in tree.entries:
-            if key.value not in ("shape", "dtype"):
-                help_ = did_you_mean(str(key.value), ("shape", "dtype"))
-                self.reporter.error(
-                    "E0501", f"{what} has no attribute '{key.value}'", key.span, help_
-                )
-        name = plain(dtype, self.environment) if dtype is not None else "float"
-        if not isinstance(name, str) or name not in DTYPES:
-            assert dtype is not None
-            self.reporter.error(
-                "E0503", f"{show(name)} is not a type", dtype.span, did_you_mean(str(name), DTYPES)
-            )
-            raise SpecError(())
-        if not isinstance(shape, Sequence):
-            place = (shape or tree).span
-            self.reporter.error(
-                "E0427",
-                f"{what} needs a shape, a list without the batch",
-                place,
-                f"e.g. {EXAMPLES['inputs' if what == 'an input' else 'targets']}",
-            )
-            raise SpecError(())
-        return TensorType(str(name), (BATCH, *(self._dim(each) for each in shape.items)))
-
-    def _dim(self, tree: Tree) -> Dim:
-        if isinstance(tree, Scalar) and isinstance(tree.value, str) and tree.value.isidentifier():
-            check_word(tree.value, tree.span, self.reporter)
-            if symbol(tree.value) == BATCH:
-                message = "the batch is no part of a shape: it is implied"
-                self.reporter.error("E0428", message, tree.span, f"remove {tree.value}")
-                raise SpecError(())
-            return symbol(tree.value)
-        value = plain(tree, self.environment)
-        if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= MAX_ELEMENTS:
-            message = f"{show(value)} is not a size: a positive integer or a name"
-            help_ = "e.g. 28, or T for a size that differs between batches"
-            if isinstance(value, int) and value > MAX_ELEMENTS:
-                message, help_ = f"{value} is too large for a size", ""
-            self.reporter.error("E0428", message, tree.span, help_)
-            raise SpecError(())
-        return value
 
     # Outputs and training
 

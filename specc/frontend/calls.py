@@ -6,10 +6,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from specc.diagnostics import Note, SpecError, did_you_mean
+from specc.frontend.advice import type_advice
 from specc.frontend.items import SPECIAL, Item
 from specc.frontend.limits import check_sizes
+from specc.frontend.origins import Made, attribute_span
 from specc.frontend.scope import Scope, SharedLayer
-from specc.frontend.tree import Mapping, Scalar
+from specc.frontend.tree import Scalar
 from specc.frontend.wiring import Wires
 from specc.ir.graph import Configured, Node, Parameter, Value
 from specc.ir.types import TensorType
@@ -17,7 +19,7 @@ from specc.ops.activations import ACTIVATIONS
 from specc.ops.attributes import AttributeProblem
 from specc.ops.base import Op, OpProblem, Site
 from specc.ops.options import ACTIVATION
-from specc.ops.registry import find, visible
+from specc.ops.registry import ALIASES, find, visible
 from specc.records import dataclass
 from specc.tracing import phase
 
@@ -95,9 +97,15 @@ class Calls:
             help_ = f"'{kind}' is a block; write use: {kind}"
         else:
             help_ = did_you_mean(kind, [*visible(), *SPECIAL, *blocks])
-        help_ = help_ or "`specc ops` lists all layers"
+        help_ = self._translated(kind) or help_ or "`specc ops` lists all layers"
         self.reporter.error("E0412", f"there is no layer '{kind}'", item.span, help_)
         raise SpecError(())
+
+    def _translated(self, kind: str) -> str:
+        """What another tool's layer is called here, or how to do without it."""
+        from specc.frontend.foreign import translated
+
+        return translated(kind, "layer", (*visible(), *ALIASES))
 
     def _find_layer(self, item: Item, scope: Scope) -> SharedLayer:
         if not isinstance(item.attributes, Scalar) or not isinstance(item.attributes.value, str):
@@ -140,7 +148,7 @@ class Calls:
         site = self._site(layer, wires)
         with phase("infer"):
             found = self._infer(op, site, wires, item)
-        self._check_shared(layer, site, found.parameters, item)
+        self._check_shared(layer, site, found.parameters, item, wires)
         self._check_initializers(op, found.parameters, item)
         check_sizes(op, found.types, found.parameters, item, self.reporter)
         self.graphs.budget.build(item, scope)
@@ -151,6 +159,8 @@ class Calls:
                 zip(op.output_names(site), found.types, strict=True)
             )
         )
+        made = Made(values[0], op, site, item, wires)
+        self.graphs.advisor.origins.record(made, values)
         raw = values
         if found.activation is not None:
             raw = (_preactivation(values[0], found.activation), *values[1:])
@@ -172,11 +182,12 @@ class Calls:
 
     def _site(self, layer: SharedLayer, wires: Wires) -> Site:
         types = tuple(wire.type if wire else None for wire in wires)
-        return Site(types, layer.attributes, self.graphs.conventions)
+        names = tuple(wire.name if wire else "" for wire in wires)
+        return Site(types, layer.attributes, self.graphs.conventions, names)
 
     def _infer(self, op: Op, site: Site, wires: Wires, item: Item) -> _Inferred:
         try:
-            _check_ports(op, wires)
+            self._check_ports(op, wires, item)
             inferred = op.infer(site)
             types = inferred if isinstance(inferred, tuple) else (inferred,)
             activation = _inline_activation(op, site)
@@ -185,36 +196,62 @@ class Calls:
                 row.infer(Site((types[0],), activation.attributes, site.conventions))
             return _Inferred(types, op.parameters(site), activation)
         except OpProblem as problem:
-            self._report(problem, item, wires)
+            self._report(op, problem, item, wires)
             raise SpecError(()) from None
 
-    def _report(self, problem: OpProblem, item: Item, wires: Wires) -> None:
-        span = item.span
-        if problem.attribute and isinstance(item.attributes, Mapping):
-            key = item.attributes.key(problem.attribute)
-            tree = item.attributes.get(problem.attribute)
-            span = tree.span if tree is not None else key.span if key is not None else span
-        notes = tuple(
-            Note(f"'{value.name}' is {value.type}", value.span)
-            for value in wires
-            if value is not None and value.span is not None and not value.internal
-        )
-        self.reporter.error(problem.code, problem.message, span, problem.help, notes)
+    def _report(self, op: Op, problem: OpProblem, item: Item, wires: Wires) -> None:
+        """Reports a layer that cannot work on its inputs, with where those come from."""
+        span = attribute_span(item, op, problem.attribute) or item.span
+        advisor, first = self.graphs.advisor, wires[0] if wires else None
+        advice, notes = advisor.on_layer(problem, first, item.in_language)
+        beside = attribute_span(item, op, problem.beside)
+        if beside is not None:
+            notes = (*notes, Note(f"with this {problem.beside}", beside))
+        axes = problem.axes
+        if problem.about == "rank" and first is not None and first.type.rank > 1:
+            axes = ((0, first.type.rank - 1),)
+        notes = (*advisor.notes(wires, axes), *notes)
+        places = {note.span: note for note in notes}  # the last one says most of its place
+        help_ = advice or problem.help
+        self.reporter.error(problem.code, problem.message, span, help_, tuple(places.values()))
+
+    def _check_ports(self, op: Op, wires: Wires, item: Item) -> None:
+        """Whether the values have the types that the ports take. Raises OpProblem."""
+        ports = op.ports * len(wires) if op.ports and op.ports[0].many else op.ports
+        for port, value in zip(ports, wires, strict=True):
+            if value is None or port.dtype in ("any", value.type.dtype):
+                continue
+            raise OpProblem(
+                f"{op.kind} takes {port.dtype} values at its input '{port.name}', but "
+                f"'{value.name}' is {value.type}",
+                help=type_advice(value, port.dtype, self.graphs.advisor.origins, item.in_language),
+                port=port.name,
+                code="E0602",
+            )
 
     def _check_shared(
-        self, layer: SharedLayer, site: Site, parameters: tuple[Parameter, ...], item: Item
+        self,
+        layer: SharedLayer,
+        site: Site,
+        parameters: tuple[Parameter, ...],
+        item: Item,
+        wires: Wires,
     ) -> None:
         """Whether a layer that is called again has the same parameters; the first call fixes
         them."""
         if not layer.calls:
-            layer.parameters, layer.input = parameters, site.inputs[0]
+            layer.parameters, layer.input, layer.source = parameters, site.inputs[0], wires[0]
         elif [p.shape for p in parameters] != [p.shape for p in layer.parameters]:
             self.reporter.error(
                 "E0604",
                 f"layer '{layer.name}' cannot be shared between inputs {layer.input} and "
                 f"{site.input}: its parameters would have other shapes",
                 item.span,
-                notes=(Note(f"'{layer.name}' is declared here", layer.span),),
+                "bring the inputs to one size first, or use two layers",
+                (
+                    Note(f"'{layer.name}' is declared here", layer.span),
+                    *self.graphs.advisor.notes((layer.source, wires[0])),
+                ),
             )
             raise SpecError(())
 
@@ -234,24 +271,6 @@ class Calls:
                 good = False
         if not good:
             raise SpecError(())
-
-
-def _check_ports(op: Op, wires: Wires) -> None:
-    """Whether the values have the types that the ports take. Raises OpProblem."""
-    ports = op.ports * len(wires) if op.ports and op.ports[0].many else op.ports
-    for port, value in zip(ports, wires, strict=True):
-        if value is None or port.dtype in ("any", value.type.dtype):
-            continue
-        hint = ""
-        if port.dtype == "float" and value.type.dtype == "int":
-            hint = "integers go through an embedding or one_hot first"
-        raise OpProblem(
-            f"{op.kind} takes {port.dtype} values at its input '{port.name}', but "
-            f"'{value.name}' is {value.type}",
-            help=hint,
-            port=port.name,
-            code="E0602",
-        )
 
 
 def _inline_activation(op: Op, site: Site) -> Configured | None:

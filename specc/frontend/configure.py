@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from collections.abc import Mapping as Dict
 from dataclasses import field, replace
@@ -188,8 +189,9 @@ class Configurator:
                 )
                 good = False
         written = {str(key.value) for key, _ in given}
-        # A misspelt attribute is not reported as missing as well.
-        written |= {match for name in written - set(names) if (match := nearest(name, names))}
+        # An attribute under another name is not reported as missing as well.
+        unknown = written - set(names)
+        written |= {each for name in unknown for each in self._meant(name, names, refused or {})}
         for attribute in declared:
             if attribute.name in written:
                 continue
@@ -224,12 +226,9 @@ class Configurator:
             self.reporter.error("E0504", f"this is not {kind.wants()}", tree.span, help_)
             return None
         if name not in names:
-            self.reporter.error(
-                "E0505",
-                f"there is no {kind.what.split()[-1]} '{name}'",
-                place,
-                did_you_mean(name, names),
-            )
+            what = kind.what.split()[-1]
+            help_ = _advice(name, what, names)
+            self.reporter.error("E0505", f"there is no {what} '{name}'", place, help_)
             return None
         chosen = registry[names[name]]
         values = self.attributes(
@@ -274,8 +273,22 @@ class Configurator:
         self, key: Scalar, what: str, names: dict[str, Attribute], refused: Dict[str, str]
     ) -> None:
         name = str(key.value)
-        advice = refused.get(name) or did_you_mean(name, names)
+        advice = self._renamed(name, names, refused) or did_you_mean(name, names)
         self.reporter.error("E0501", f"{what} has no attribute '{name}'", key.span, advice)
+
+    def _renamed(self, name: str, names: dict[str, Attribute], refused: Dict[str, str]) -> str:
+        """What to write for an attribute that other tools have; "" where none is known."""
+        from specc.frontend.foreign import translated
+
+        return refused.get(name) or translated(name, "attribute", names)
+
+    def _meant(self, name: str, names: dict[str, Attribute], refused: Dict[str, str]) -> set[str]:
+        """The attributes that were probably meant by an unknown name."""
+        advice = self._renamed(name, names, refused)
+        if advice:
+            return set(re.findall(r"\w+", advice)) & set(names)
+        match = nearest(name, names)
+        return {match} if match else set()
 
     def _value(self, attribute: Attribute, tree: Tree, environment: Environment) -> Any:
         kind = attribute.kind
@@ -315,9 +328,6 @@ class Configurator:
         return Configured(name, complete(values) if complete else values)
 
 
-def _lowered(doc: str) -> str:
-    """A sentence as the end of another one."""
-    return f"{doc[:1].lower()}{doc[1:].rstrip('.')}"
 def _advice(name: str, what: str, names: Dict[str, str]) -> str:
     """What may have been meant by a name that a registry does not have."""
     from specc.frontend.foreign import elsewhere, translated
@@ -333,3 +343,6 @@ def _word(tree: Scalar, environment: Environment) -> str | None:
     return tree.value.name if tree.span.source.name.endswith(".specc") else None
 
 
+def _lowered(doc: str) -> str:
+    """A sentence as the end of another one."""
+    return f"{doc[:1].lower()}{doc[1:].rstrip('.')}"

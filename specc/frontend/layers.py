@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from specc.diagnostics import SpecError
+from specc.frontend.advice import Advisor
 from specc.frontend.blocks import Bodies
 from specc.frontend.calls import Calls
 from specc.frontend.configure import Configurator, Reporter
@@ -12,6 +13,7 @@ from specc.frontend.declarations import check_name
 from specc.frontend.items import Item, read_item
 from specc.frontend.limits import LayerBudget
 from specc.frontend.masks import Masks
+from specc.frontend.origins import Origins
 from specc.frontend.scope import Naming, Scope
 from specc.frontend.tree import Mapping, Sequence, Tree
 from specc.frontend.wiring import Wiring
@@ -21,8 +23,9 @@ from specc.ir.graph import Value
 class GraphBuilder:
     """Builds graphs item by item. Its parts each do one thing and share one reporter.
 
-    ``naming`` gives paths, ``wiring`` finds values, ``masks`` follows padded steps, ``calls``
-    builds ops and ``bodies`` blocks and repeats, whose layers come back here.
+    ``naming`` gives paths, ``wiring`` finds values, ``masks`` follows padded steps, ``advisor``
+    knows where values come from, ``calls`` builds ops and ``bodies`` blocks and repeats, whose
+    layers come back here.
     """
 
     def __init__(
@@ -34,6 +37,7 @@ class GraphBuilder:
         self.naming = Naming(reporter)
         self.wiring = Wiring(reporter, blocks)
         self.masks = Masks(conventions)
+        self.advisor = Advisor(Origins(), layout)
         self.budget = LayerBudget(reporter)
         self.calls = Calls(self)
         self.bodies = Bodies(self)

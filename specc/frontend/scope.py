@@ -28,6 +28,8 @@ class SharedLayer:
     calls: int = 0
     parameters: tuple[Parameter, ...] = ()
     input: TensorType | None = None
+    # What its first call takes.
+    source: Value | None = None
 
 
 @dataclass

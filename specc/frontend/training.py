@@ -6,12 +6,13 @@ from collections.abc import Mapping as Dict
 from dataclasses import replace
 from typing import Any
 
-from specc.diagnostics import Note, SpecError, did_you_mean
+from specc.diagnostics import Note, Span, SpecError, did_you_mean
 from specc.frontend.configure import Environment
 from specc.frontend.layers import GraphBuilder
 from specc.frontend.scope import Scope
-from specc.frontend.tree import Mapping, Sequence, Tree
+from specc.frontend.tree import Mapping, Scalar, Sequence, Tree
 from specc.ir.graph import Configured, Graph, Loss, Metric, Node, Training, Value
+from specc.ir.types import TensorType
 from specc.ops.attributes import Attribute, Boolean, Integer, Number, Reference
 from specc.ops.base import Op, OpProblem, Site
 from specc.passes.inline_calls import inline_graph
@@ -70,12 +71,9 @@ class TrainingBuilder:
         if not isinstance(tree, Mapping):
             self.reporter.error("E0426", "training is a mapping", tree.span, ", ".join(KEYS))
             return None
-        for key, _ in tree.entries:
-            if key.value not in KEYS:
-                help_ = did_you_mean(str(key.value), KEYS)
-                self.reporter.error("E0701", f"training has no '{key.value}'", key.span, help_)
+        meant = self._check_keys(tree)
         losses = [self._loss(each) for each in _items(tree.get("loss"))]
-        if not losses:
+        if not losses and "loss" not in meant:
             place = tree.key("loss")
             self.reporter.error(
                 "E0702",
@@ -103,6 +101,20 @@ class TrainingBuilder:
             tuple(good), optimizer, tuple(each for each in clip if each), tuple(metrics), **values
         )
 
+    def _check_keys(self, tree: Mapping) -> set[str]:
+        """Reports unknown keys; the keys that were probably meant by them."""
+        from specc.frontend.foreign import translated
+
+        meant = set()
+        for key, _ in tree.entries:
+            name = str(key.value)
+            if name in KEYS:
+                continue
+            help_ = translated(name, "training", KEYS) or did_you_mean(name, KEYS)
+            meant |= {each for each in KEYS if help_ == f"did you mean '{each}'?"}
+            self.reporter.error("E0701", f"training has no '{name}'", key.span, help_)
+        return meant
+
     def _configured(self, tree: Tree | None, kind: Reference, default: str) -> Configured | None:
         if tree is None:
             return self.configurator.default_reference(kind, default)
@@ -127,13 +139,15 @@ class TrainingBuilder:
     # Losses
 
     def _loss(self, tree: Tree) -> Loss | None:
+        from specc.frontend.foreign import translated
         from specc.ops.losses import LOSSES
 
         table: dict[str, Op] = {
             name: op for op in LOSSES.values() for name in (op.kind, *op.aliases)
         }
         if not isinstance(tree, Mapping) or len(tree.entries) != 1:
-            message, place, help_ = "a loss names what it compares", tree.span, f"e.g. {_EXAMPLE}"
+            message, place = "a loss names what it compares", tree.span
+            help_ = f"e.g. {self._example(tree, table)}"
             for key, _ in tree.entries[1:] if isinstance(tree, Mapping) else ():
                 message, place = (
                     f"a loss has one kind, and '{key.value}' is not part of it",
@@ -144,14 +158,17 @@ class TrainingBuilder:
             return None
         (key, inner) = tree.entries[0]
         if key.value not in table:
-            help_ = did_you_mean(str(key.value), table)
+            help_ = translated(str(key.value), "loss", table) or did_you_mean(str(key.value), table)
+            help_ = help_ or f"choose one of {', '.join(sorted(LOSSES))}"
             self.reporter.error("E0704", f"there is no loss '{key.value}'", key.span, help_)
             return None
         if not isinstance(inner, Mapping):
             message = f"{key.value} needs prediction and target"
-            self.reporter.error("E0703", message, inner.span, f"e.g. {_EXAMPLE}")
+            self.reporter.error("E0703", message, inner.span, f"e.g. {self._example(key, table)}")
             return None
         op = table[str(key.value)]
+        if self._other_ports(inner, str(key.value)):
+            return None
         entries = [(k, v) for k, v in inner.entries if k.value not in ("prediction", "target")]
         attributes = self.configurator.attributes(
             (*op.attributes, _LOSS_WEIGHT),
@@ -166,6 +183,31 @@ class TrainingBuilder:
             return None
         weight = attributes.pop("weight")
         return self._checked(op, attributes, prediction, target, weight, key.span)
+
+    def _example(self, tree: Tree, table: Dict[str, Op]) -> str:
+        """A loss as it is written, with the names of the spec as far as they are known."""
+        named = tree.value if isinstance(tree, Scalar) else None
+        kind = named if isinstance(named, str) and named in table else "mean_squared_error"
+        prediction = next(iter(self.outputs), "y")
+        target = next(iter(self.targets.values), "t")
+        return f"{kind}: {{prediction: {prediction}, target: {target}}}"
+
+    def _other_ports(self, tree: Mapping, kind: str) -> bool:
+        """Reports a prediction or target under another tool's name; whether there is one."""
+        from specc.frontend.foreign import translated
+
+        if tree.get("prediction") is not None and tree.get("target") is not None:
+            return False
+        for key, _ in tree.entries:
+            name = str(key.value)
+            if name in ("prediction", "target", "weight"):
+                continue
+            if translated(name, "port", ("prediction", "target")):
+                message = f"{kind} has no '{name}': what it compares are prediction and target"
+                help_ = f"e.g. {kind}: {{prediction: ..., target: ...}}"
+                self.reporter.error("E0703", message, key.span, help_)
+                return True
+        return False
 
     def _wire(self, tree: Mapping, port: str, scope: Scope, place: Any, op: Op) -> Value | None:
         wire = tree.get(port)
@@ -195,15 +237,12 @@ class TrainingBuilder:
                     raise OpProblem(
                         f"{op.kind} takes {port.dtype} values as its {port.name}, but "
                         f"'{value.name}' is {value.type}",
+                        help=_type_help(value, port.dtype, prediction.type),
                         code="E0602",
                     )
             kind = op.infer(site)
         except OpProblem as problem:
-            notes = tuple(
-                Note(f"'{value.name}' is {value.type}", value.span)
-                for value in (prediction, target)
-            )
-            self.reporter.error(problem.code, problem.message, place, problem.help, notes)
+            self._report(problem, prediction, target, place)
             return None
         assert not isinstance(kind, tuple)
         mask = self.graphs.masks.of(prediction)
@@ -217,6 +256,18 @@ class TrainingBuilder:
         path = f"loss.{prediction.name}.{target.name}"
         node = Node(op.kind, path, (prediction, target), (values,), attributes, (), path, place)
         return Loss(node, prediction, target, weight, mask, prediction.name)
+
+    def _report(self, problem: OpProblem, prediction: Value, target: Value, place: Span) -> None:
+        """Reports a prediction and a target that do not fit, with where they come from."""
+        advisor, advice = self.graphs.advisor, ""
+        extra: tuple[Note, ...] = ()
+        if problem.about == "target":
+            in_language = place.source.name.endswith(".specc")
+            advice, extra = advisor.on_loss(prediction, target.type, in_language)
+        found = advisor.notes((prediction,), problem.axes), advisor.notes((target,))
+        places = {note.span: note for note in (*found[0], *found[1], *extra)}
+        help_ = advice or problem.help
+        self.reporter.error(problem.code, problem.message, place, help_, tuple(places.values()))
 
     # Metrics
 
@@ -264,13 +315,23 @@ class TrainingBuilder:
             for value in (self.outputs[names[0]], self.targets.values[names[1]])
             if value is not None
         )
-        self.reporter.error(
-            "E0705",
-            f"{kind} does not fit any pair of output and target",
-            place,
-            f"name an output and a target: {kind}: {{prediction: ..., target: ...}}",
-            notes,
-        )
+        fitting = self._fitting(configured, losses)
+        help_ = f"name an output and a target: {kind}: {{prediction: ..., target: ...}}"
+        if fitting:
+            help_ += f", or use what fits them: {', '.join(fitting)}"
+        message = f"{kind} does not fit any pair of output and target"
+        self.reporter.error("E0705", message, place, help_, notes)
+
+    def _fitting(self, configured: Configured, losses: list[Loss]) -> list[str]:
+        """The metrics that mean something for the outputs and targets of one that does not."""
+        from specc.training.metrics import METRICS
+
+        pairs = self._pairs(configured, losses)
+        return [
+            kind
+            for kind in METRICS
+            if any(self._fits(replace(configured, kind=kind), *pair) for pair in pairs)
+        ]
 
     def _pairs(self, configured: Configured, losses: list[Loss]) -> list[tuple[str, str]]:
         """(output, target) that the metric may be of: as named, else those of the losses."""
@@ -296,6 +357,13 @@ class TrainingBuilder:
             return False
         self.targets.used.add(target)
         return METRICS[configured.kind].function(output.type, wanted.type) is not None
+
+
+def _type_help(target: Value, dtype: str, prediction: TensorType) -> str:
+    """How a target gets the element type that a loss takes."""
+    if dtype == "int" and target.type.shape == prediction.shape:
+        return "one-hot targets go with categorical_crossentropy; classes are declared as int"
+    return f"declare the target as {TensorType(dtype, target.type.shape)}, with dtype: {dtype}"
 
 
 def _trains(graph: Graph) -> bool:

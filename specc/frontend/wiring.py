@@ -59,7 +59,7 @@ class Wiring:
         if scope.inner:
             known = ", ".join(f"'{each}'" for each in names)
             return f"a block sees its own inputs and layers only, here {known}"
-        return did_you_mean(name, names)
+        return f"{did_you_mean(name, names)}; what a network takes is declared in inputs"
 
     def too_early(self, name: str, span: Span, defined: Span) -> None:
         """Refuses a name that is defined further below."""
@@ -101,7 +101,7 @@ class Wiring:
                 "E0408",
                 f"{what} needs 'from': there are {count} previous outputs to take",
                 item.span,
-                "name the value(s) it takes, e.g. from: x",
+                f"name the value(s) it takes, e.g. from: {next(iter(scope.values), 'x')}",
             )
             raise SpecError(())
         return scope.previous[0]

@@ -56,6 +56,7 @@ def explain(source: Source, error: Any) -> Diagnostic:
         or _in_flow(source, at, problem, context_at)
         or _bad_start(source, at, problem)
         or _no_colon(source, problem, context_at)
+        or _no_space(source, at, problem)
         or _misplaced_colon(source, at, problem)
         or _after_value(source, at, problem)
         or _by_cause(source, at, problem)
@@ -123,6 +124,13 @@ def _no_colon(source: Source, problem: str, line_at: int | None) -> Diagnostic |
     message = "this line is neither 'name: value' nor a '- item'"
     help_text = "is a ':' or the space after it missing?"
     return Diagnostic("E0101", message, Span(source, line_at, max(end, line_at)), help=help_text)
+
+
+def _no_space(source: Source, at: int, problem: str) -> Diagnostic | None:
+    if "found unexpected ':'" not in problem or source.text[at : at + 1] != ":":
+        return None
+    message = "this ':' is part of a word: no space follows it"
+    return Diagnostic("E0101", message, Span(source, at, at + 1), help="write ': ', with a space")
 
 
 def _misplaced_colon(source: Source, at: int, problem: str) -> Diagnostic | None:

@@ -59,12 +59,15 @@ class Arithmetic(Op, ABC):
             sizes = [shape[axis] for shape in shapes]
             size = next((each for each in sizes if each != 1), 1)
             if any(each not in (1, size) for each in sizes):
-                listed = " and ".join(map(str, types))
                 raise OpProblem(
-                    f"the inputs of {self.kind} do not fit together: {listed} have sizes "
-                    f"{' and '.join(map(str, sizes))} on axis {axis}",
-                    help="sizes are equal, or 1; a dense layer or a 1x1 convolution changes the "
-                    "number of features",
+                    f"the inputs of {self.kind} do not fit together: {_listed(site, types)}, with "
+                    f"sizes {' and '.join(map(str, sizes))} on axis {axis}",
+                    help=_size_advice(shapes, axis),
+                    axes=tuple(
+                        (index, axis - rank + each.rank)
+                        for index, each in enumerate(types)
+                        if axis - rank + each.rank > 0
+                    ),
                 )
             result.append(size)
         return TensorType("float", tuple(result))
@@ -73,11 +76,11 @@ class Arithmetic(Op, ABC):
         ranks = {each.rank for each in types}
         if len(ranks) == 1:
             return
-        listed = " and ".join(map(str, types))
+        listed = _listed(site, types)
         if min(ranks) == 1:
             raise OpProblem(
-                f"{self.kind} has inputs {listed}: one number per sample does not fit a list of "
-                "them",
+                f"the inputs of {self.kind} do not fit together: {listed}; one number per sample "
+                "does not fit a list of them",
                 help="reshape the one without axes to [1] first; setting (N, 1) against (N,) would "
                 "combine every sample with every other",
             )
@@ -128,6 +131,24 @@ class Arithmetic(Op, ABC):
                 g.add(x, g.expression(template, (dy, *values), x.type, f"d_{x.name}"))
 
 
+def _listed(site: Site, types: tuple[TensorType, ...]) -> str:
+    """The inputs with their names: ``'a' is float[4] and 'b' float[5]``."""
+    if not site.names:
+        return " and ".join(map(str, types))
+    named = [f"{site.name(index)} {each}" for index, each in enumerate(types)]
+    return " and ".join([f"{site.name(0)} is {types[0]}", *named[1:]])
+
+
+def _size_advice(shapes: list[tuple[Dim, ...]], axis: int) -> str:
+    """How sizes that differ on an axis become equal."""
+    differ = [each for each in range(1, len(shapes[0])) if len({s[each] for s in shapes}) > 1]
+    if len(shapes[0]) == 4 and len(differ) > 1:
+        return "give both ways the same strides and pools, with padding: same where sizes are odd"
+    return (
+        "sizes are equal, or 1; a dense layer or a 1x1 convolution changes the number of features"
+    )
+
+
 class Add(Arithmetic):
     """The sum of its inputs."""
 
@@ -146,7 +167,10 @@ class Subtract(Arithmetic):
 
     def infer(self, site: Site) -> TensorType:
         if len(site.inputs) > 2:
-            raise OpProblem(f"subtract takes two inputs, not {len(site.inputs)}")
+            raise OpProblem(
+                f"subtract takes two inputs, not {len(site.inputs)}",
+                help="add those that are taken away first",
+            )
         return super().infer(site)
 
     def expression(self, node: Node) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from specc.ir.dims import BATCH, Dim, product
 from specc.ir.graph import Node, Parameter, Value
 from specc.ir.types import TensorType
+from specc.ops.advice import divisors_near, sequence_advice
 from specc.ops.attributes import Attribute, Boolean, Integer, Optional
 from specc.ops.base import (
     BadSample,
@@ -126,13 +127,17 @@ class MultiHeadAttention(Op):
                 raise OpProblem(
                     f"{self.kind} needs 2 axes beside the batch, time and features, at its input "
                     f"'{port.name}'; this is {found}",
+                    help=sequence_advice(found),
                     port=port.name,
+                    about="rank",
                 )
         query, key, value = self._sources(site)
         if key.shape[:2] != value.shape[:2]:
             raise OpProblem(
                 f"{self.kind} needs as many keys as values: the key is {key}, the value {value}",
+                help="keys and values come from one sequence, or from two of one length",
                 port="key",
+                axes=((2 if site.inputs[2] else 0, 1), (1 if site.inputs[1] else 0, 1)),
             )
         mask = site.inputs[3]
         short, full = value.shape[:2], (*query.shape[:2], value.shape[1])
@@ -162,8 +167,9 @@ class MultiHeadAttention(Op):
             if features % heads:
                 raise OpProblem(
                     f"the {features} features of the query do not divide into {heads} heads",
-                    help="give key_dim",
+                    help=f"write {divisors_near(features, heads)} heads, or give key_dim",
                     attribute="num_heads",
+                    axes=((0, 2),),
                 )
             key_dim = features // heads
         return key_dim, site["value_dim"] or key_dim

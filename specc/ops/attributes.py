@@ -94,7 +94,8 @@ class Number(Kind):
 
     def parse(self, value: Any) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise AttributeProblem(f"{show(value)} is not {self.wants()}")
+            example = "write the number itself, e.g. 0.5" if isinstance(value, bool) else ""
+            raise AttributeProblem(f"{show(value)} is not {self.wants()}", example)
         number = float(value)
         low, high = self.minimum, self.maximum
         fits = math.isfinite(number)
@@ -103,8 +104,16 @@ class Number(Kind):
         if high is not None:
             fits = fits and (number < high if self.below else number <= high)
         if not fits:
-            raise AttributeProblem(f"{value} is not {self.wants()}")
+            raise AttributeProblem(f"{value} is not {self.wants()}", self._meant(number))
         return number
+
+    def _meant(self, number: float) -> str:
+        """What a number out of the range was probably meant for."""
+        if self.minimum == 0 and self.maximum == 1 and 5 <= number <= 100:
+            return f"for {number:g} percent write {number / 100:g}"
+        if self.minimum == 0 and self.maximum is None and number < 0:
+            return f"without the minus: {-number:g}"
+        return ""
 
     def schema(self) -> dict[str, Any]:
         return {"type": "number"}
@@ -117,7 +126,9 @@ class Boolean(Kind):
 
     def parse(self, value: Any) -> bool:
         if not isinstance(value, bool):
-            raise AttributeProblem(f"{show(value)} is not {self.wants()}")
+            quoted = isinstance(value, str) and value.lower() in ("true", "false")
+            advice = f"write {value.lower()}, without quotes" if quoted else ""
+            raise AttributeProblem(f"{show(value)} is not {self.wants()}", advice)
         return value
 
     def schema(self) -> dict[str, Any]:
@@ -184,7 +195,8 @@ class Padding(Kind):
             return str(value)
         if isinstance(value, str):
             raise AttributeProblem(
-                f"{show(value)} is not {self.wants()}", did_you_mean(value, ("valid", "same"))
+                f"{show(value)} is not {self.wants()}",
+                did_you_mean(value.lower(), ("valid", "same")),
             )
         size = Integer(0)
         if not isinstance(value, Sequence):

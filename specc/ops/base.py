@@ -41,7 +41,11 @@ class Port:
 class OpProblem(Exception):  # noqa: N818  (it becomes a diagnostic at the layer's place)
     """The layer cannot work on these inputs with these attributes.
 
-    ``attribute`` or ``port`` say what to underline; the caller adds where the input came from.
+    ``attribute`` or ``port`` say what to underline; the caller adds where the inputs came from.
+    ``beside`` is a second attribute that the first does not go with.
+    ``about`` says what kind of problem it is, where the layers above may explain it: "window" (it
+    does not fit into its image), "rank" or "sizes". ``axes`` are the (input, axis) whose sizes do
+    not fit together.
     """
 
     def __init__(
@@ -52,21 +56,26 @@ class OpProblem(Exception):  # noqa: N818  (it becomes a diagnostic at the layer
         attribute: str = "",
         port: str = "",
         code: str = "E0601",
+        beside: str = "",
+        about: str = "",
+        axes: tuple[tuple[int, int], ...] = (),
     ) -> None:
         super().__init__(message)
         self.message, self.help = message, help
         self.attribute, self.port, self.code = attribute, port, code
+        self.beside, self.about, self.axes = beside, about, axes
 
 
 @dataclass(frozen=True)
 class Site:
     """One use of an op while it is checked: the types that come in, and its attributes, all filled
-    in.
+    in. ``names`` are those of the values that come in, for messages.
     """
 
     inputs: tuple[TensorType | None, ...]
     attributes: Mapping[str, Any]
     conventions: str = "keras"
+    names: tuple[str, ...] = ()
 
     def __getitem__(self, name: str) -> Any:
         return self.attributes[name]
@@ -81,13 +90,18 @@ class Site:
     def keras(self) -> bool:
         return self.conventions == "keras"
 
-    def static(self, axis: int, what: str) -> int:
+    def name(self, index: int) -> str:
+        """An input as a message calls it: by its name, or ``input 2``."""
+        return f"'{self.names[index]}'" if self.names else f"input {index + 1}"
+
+    def static(self, axis: int, what: str, help: str = "") -> int:
         """The size of an axis of the first input, which must be known when compiling."""
         size = self.input.shape[axis]
         if not isinstance(size, int):
             raise OpProblem(
                 f"{what} must be a known size, but axis {axis} of the input is '{size}'",
-                help="give this axis a number where the input is declared",
+                help=help or "give this axis a number where the input is declared",
+                axes=((0, axis),),
             )
         return size
 
@@ -220,6 +234,11 @@ class Op:
     def infer(self, site: Site) -> TensorType | tuple[TensorType, ...]:
         """The output types. The default is for element-wise ops: that of the first input."""
         return site.input
+
+    def size_from(self, site: Site, axis: int) -> str | tuple[int, int] | None:
+        """What the size of an axis of the first output is: the value of an attribute, given by its
+        name, the size of (input, axis), or None where it is computed. For messages."""
+        return (0, axis) if self.infer(site) == site.input else None
 
     def output_names(self, site: Site) -> tuple[str, ...]:
         """Names of the outputs of this use."""

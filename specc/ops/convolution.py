@@ -5,6 +5,7 @@ from __future__ import annotations
 from specc.ir.dims import BATCH, Dim, product
 from specc.ir.graph import Node, Parameter
 from specc.ir.types import TensorType
+from specc.ops.advice import divisors_near, multiples_near
 from specc.ops.attributes import Attribute, Integer, Integers, Padding
 from specc.ops.base import (
     BadSample,
@@ -35,6 +36,7 @@ from specc.ops.windows import (
     full_pads,
     image_type,
     node_pads,
+    other_layout,
     symmetric,
     torch_pad,
     window_sizes,
@@ -73,6 +75,7 @@ def refuse_dilated_strides(site: Site) -> None:
             "strides and dilation cannot both be above 1 (Keras has no such convolution)",
             help="keep one of them at 1",
             attribute="dilation",
+            beside="strides",
         )
 
 
@@ -94,18 +97,29 @@ class Convolution(Op):
 
     def _channels(self, site: Site) -> int:
         check_rank(site, self.rank + 2, self.kind)
-        return site.static(channel_axis(site.input.rank, site["layout"]), "the number of channels")
+        axis = channel_axis(site.input.rank, site["layout"])
+        return site.static(axis, "the number of channels", other_layout(site))
+
+    def size_from(self, site: Site, axis: int) -> str | None:
+        made = axis == channel_axis(site.input.rank, site["layout"])
+        return "filters" if made and self.attribute("filters") else None
 
     def infer(self, site: Site) -> TensorType:
-        channels = self._channels(site)
-        for what, count, name in (
-            ("input channels", channels, "groups"),
-            ("filters", site["filters"], "filters"),
-        ):
-            if count % site["groups"]:
-                raise OpProblem(
-                    f"the {count} {what} do not divide into {site['groups']} groups", attribute=name
-                )
+        channels, groups = self._channels(site), site["groups"]
+        if channels % groups:
+            raise OpProblem(
+                f"the {channels} input channels do not divide into {groups} groups",
+                help=f"write {divisors_near(channels, groups)} groups",
+                attribute="groups",
+                axes=((0, channel_axis(site.input.rank, site["layout"])),),
+            )
+        if site["filters"] % groups:
+            raise OpProblem(
+                f"the {site['filters']} filters do not divide into {groups} groups",
+                help=f"write {multiples_near(groups, site['filters'])} filters",
+                attribute="filters",
+                beside="groups",
+            )
         refuse_dilated_strides(site)
         return image_type(
             window_sizes(site, "kernel", self._reach(site)), site["filters"], site["layout"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from specc.ir.dims import BATCH
+from specc.ir.dims import BATCH, Dim, product
 from specc.ir.graph import Node
 from specc.ir.types import TensorType
 from specc.ops.attributes import Attribute, Integer, Number
@@ -62,6 +62,20 @@ def _torch_cross_entropy(node: Node, target: str) -> str:
     smoothing = node["label_smoothing"]
     extra = f", label_smoothing={smoothing!r}" if smoothing else ""
     return f'F.cross_entropy({prediction}, {target}, reduction="none"{extra})'
+
+
+def _class_advice(prediction: TensorType, target: TensorType, wanted: tuple[Dim, ...]) -> str:
+    """How integer classes get the shape that the prediction asks for."""
+    if target.shape == prediction.shape:
+        return "one-hot targets go with categorical_crossentropy"
+    if target.shape == (*wanted, 1):
+        return f"remove the last axis of the target: {TensorType('int', wanted)}"
+    if target.shape == prediction.shape[:-1]:
+        return "set axis to -1 if the classes are on the last axis"
+    given, asked = product(target.shape[1:]), product(wanted[1:])
+    if given == asked and target.rank != len(wanted):
+        return f"give the target another shape, or reshape the prediction to that of {target}"
+    return ""
 
 
 class Crossentropy(Loss):
@@ -142,6 +156,17 @@ class CategoricalCrossentropy(Crossentropy):
                 help="integer classes go with sparse_categorical_crossentropy",
                 port="target",
                 code="E0603",
+                about="target",
+            )
+        if target.shape == (*prediction.shape[:-1], 1) != prediction.shape:
+            raise OpProblem(
+                f"{self.kind} needs a target of the prediction's shape: the prediction is "
+                f"{prediction}, the target {target}",
+                help="a column of classes goes with sparse_categorical_crossentropy, declared as "
+                f"{TensorType('int', prediction.shape[:-1])}",
+                port="target",
+                code="E0603",
+                about="target",
             )
         same_shape(site, self.kind)
         return TensorType("float", (*prediction.shape[:axis], *prediction.shape[axis + 1 :]))
@@ -205,20 +230,15 @@ class SparseCategoricalCrossentropy(Crossentropy):
         assert prediction is not None and target is not None
         wanted = (*prediction.shape[:axis], *prediction.shape[axis + 1 :])
         if target.shape != wanted:
-            hint = ""
-            if target.shape == prediction.shape:
-                hint = "one-hot targets go with categorical_crossentropy"
-            elif target.shape == (*wanted, 1):
-                hint = "remove the last axis of the target"
-            elif target.shape == prediction.shape[:-1]:
-                hint = "set axis: -1 if the classes are on the last axis"
             raise OpProblem(
                 f"{self.kind} needs one class per position: the prediction is {prediction} with "
                 f"the classes on axis {axis}, so the target must be "
                 f"int[{', '.join(map(str, wanted[1:]))}], not {target}",
-                help=hint,
+                help=_class_advice(prediction, target, wanted),
                 port="target",
                 code="E0603",
+                about="target",
+                axes=((0, 1),),
             )
         return TensorType("float", wanted)
 

@@ -72,6 +72,9 @@ class Dense(Op):
         site.static(-1, "the number of features")
         return TensorType("float", (*site.input.shape[:-1], site["units"]))
 
+    def size_from(self, site: Site, axis: int) -> str | tuple[int, int]:
+        return "units" if axis == site.input.rank - 1 else (0, axis)
+
     def parameters(self, site: Site) -> tuple[Parameter, ...]:
         features, units = site.static(-1, "the number of features"), site["units"]
         fans = {"fan_in": features, "fan_out": units}

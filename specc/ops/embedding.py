@@ -107,6 +107,9 @@ class Embedding(Op):
             )
         return TensorType("float", (*site.input.shape, site["output_dim"]))
 
+    def size_from(self, site: Site, axis: int) -> str | tuple[int, int]:
+        return "output_dim" if axis == site.input.rank else (0, axis)
+
     def parameters(self, site: Site) -> tuple[Parameter, ...]:
         rows, size = site["input_dim"], site["output_dim"]
         table = weight_parameter(site, "embeddings", (rows, size), fan_in=rows, fan_out=size)

@@ -38,6 +38,10 @@ class GlobalPool(Op):
         kept = tuple(size for axis, size in enumerate(site.input.shape) if axis not in axes)
         return TensorType("float", kept)
 
+    def size_from(self, site: Site, axis: int) -> tuple[int, int] | None:
+        channels = channel_axis(site.input.rank, site["layout"])
+        return None if site["keepdims"] and axis != channels else (0, channels)
+
     def flops(self, node: Node) -> Dim:
         x = node.inputs[0]
         assert x is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from specc.ir.dims import BATCH, Dim, product
 from specc.ir.graph import Node, Parameter
 from specc.ir.types import TensorType
+from specc.ops.advice import divisors_near
 from specc.ops.attributes import Attribute, Integer
 from specc.ops.base import BadSample, Form, Module, Op, OpProblem, Sample, Site, Weight
 from specc.ops.gradients import GradientBuilder
@@ -68,7 +69,9 @@ class GroupNorm(Op):
             raise OpProblem(
                 f"the {features} features of {site.input} do not divide into {site['groups']} "
                 "groups",
+                help=f"write {divisors_near(features, site['groups'])} groups",
                 attribute="groups",
+                axes=((0, existing_axis(site)),),
             )
         return site.input
 

@@ -65,19 +65,18 @@ class Concatenate(Op):
         for number, each in enumerate(types):
             rest = (*each.shape[:axis], *each.shape[axis + 1 :])
             if each.rank != rank or rest != first:
-                raise OpProblem(
-                    f"inputs that are joined along axis {axis} have equal sizes on all others, "
-                    f"but input {number + 1} is {each} and the first {site.input}",
-                    help="choose another axis, or reshape one of them",
-                )
+                raise _unlike(site, number, axis)
             if each.dtype != site.input.dtype:
                 raise OpProblem(
-                    f"inputs that are joined have one type, but input {number + 1} is {each} and "
-                    f"the first {site.input}"
+                    f"inputs that are joined have one type, but {site.name(number)} is {each} and "
+                    f"{site.name(0)} {site.input}"
                 )
             total = each.shape[axis] + total
         shape = (*site.input.shape[:axis], total, *site.input.shape[axis + 1 :])
         return TensorType(site.input.dtype, shape)
+
+    def size_from(self, site: Site, axis: int) -> tuple[int, int] | None:
+        return None if axis == existing_axis(site) else (0, axis)
 
     def join_masks(
         self, site: Site, path: str, inputs: tuple[Value, ...], masks: tuple[Value | None, ...]
@@ -121,6 +120,32 @@ class Concatenate(Op):
             g.add(x, g.expression(f"{{0}}[{slices}]", (dy, *values), x.type, f"d_{x.name}"))
 
 
+def _unlike(site: Site, number: int, axis: int) -> OpProblem:
+    """The problem of an input whose sizes are not those of the first one beside the axis."""
+    first, other = site.input, site.inputs[number]
+    assert other is not None
+    message = (
+        f"inputs that are joined along axis {axis} have equal sizes on all others, but "
+        f"{site.name(number)} is {other} and {site.name(0)} {first}"
+    )
+    if other.rank != first.rank:
+        small = number if other.rank < first.rank else 0
+        size = ", ".join(map(str, ((first if small == 0 else other).shape[1:] or (1,))))
+        missing = f"with size 1 for the axis that it lacks, e.g. [{size}]"
+        return OpProblem(message, help=f"reshape {site.name(small)}, {missing}")
+    differ = [each for each in range(1, first.rank) if first.shape[each] != other.shape[each]]
+    wrong = [each for each in differ if each != axis]
+    message += "".join(
+        f"; axis {each} has {first.shape[each]} and {other.shape[each]}" for each in wrong
+    )
+    axes = ((0, wrong[0]), (number, wrong[0]))
+    if len(differ) == 1:
+        help_ = f"set axis to {differ[0]}, the only one on which they differ, or make it equal"
+        return OpProblem(message, help=help_, attribute="axis", axes=axes)
+    help_ = "make the sizes equal (padding: same keeps them, equal strides), or flatten both first"
+    return OpProblem(message, help=help_, axes=axes)
+
+
 def _total(sizes: Sequence[Dim], axis: int) -> str:
     """The sum of sizes that are known when the program runs, over the values {1}, {2} ..."""
     terms = (
@@ -136,7 +161,7 @@ def joined_types(site: Site, kind: str) -> tuple[TensorType, ...]:
     if len(types) < 2:
         wired = "one" if types else "none"
         message = f"{kind} takes two inputs or more, but {wired} is wired in"
-        raise OpProblem(message, help="name them: from: [x, y]")
+        raise OpProblem(message, help="name them: from: [x, y], or (x, y) in the language")
     return types
 
 

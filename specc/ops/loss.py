@@ -94,17 +94,49 @@ def same_shape(site: Site, kind: str) -> None:
     assert prediction is not None and target is not None
     if prediction.shape == target.shape:
         return
-    hint = ""
-    if prediction.shape[-1] == 1 and prediction.shape[:-1] == target.shape:
-        inner = ", ".join(map(str, prediction.shape[1:]))
-        hint = (
-            f"declare the target as {target.dtype}[{inner}]; broadcasting (N, 1) against (N,) "
-            "would compare every sample with every other"
-        )
     raise OpProblem(
         f"{kind} needs a target of the prediction's shape: the prediction is {prediction}, "
         f"the target {target}",
-        help=hint,
+        help=_shape_advice(prediction, target),
         port="target",
         code="E0603",
+        about="target",
+        axes=unlike_axes(prediction, target),
     )
+
+
+def unlike_axes(prediction: TensorType, target: TensorType) -> tuple[tuple[int, int], ...]:
+    """The axes of prediction and target, as (input, axis), whose sizes are not the same; the last
+    one of the prediction where their numbers differ."""
+    if prediction.rank != target.rank:
+        return ((0, prediction.rank - 1),)
+    pairs = zip(prediction.shape, target.shape, strict=True)
+    differ = [axis for axis, (left, right) in enumerate(pairs) if left != right]
+    return ((0, differ[-1]), (1, differ[-1]))
+
+
+def _shape_advice(prediction: TensorType, target: TensorType) -> str:
+    """How a target gets the shape of the prediction, or the reverse."""
+    inner = ", ".join(map(str, prediction.shape[1:]))
+    last = prediction.shape[-1]
+    if last == 1 and prediction.shape[:-1] == target.shape:
+        return (
+            f"declare the target as {target.dtype}[{inner}]; broadcasting (N, 1) against (N,) "
+            "would compare every sample with every other"
+        )
+    without = str(TensorType("int", prediction.shape[:-1]))
+    classes = f"for one of {last} classes, use sparse_categorical_crossentropy with {without}"
+    if prediction.shape[:-1] == target.shape:
+        return f"{classes}; for one number, let the prediction's last axis have size 1"
+    if prediction.shape[:-1] == target.shape[:-1]:
+        if target.shape[-1] == 1:
+            return f"let the layer of the prediction have 1 units, or filters; {classes}"
+        return f"let the layer of the prediction have {target.shape[-1]} units, or filters"
+    scaled = [
+        f"{right} to {left}"
+        for left, right in zip(prediction.shape[1:], target.shape[1:], strict=False)
+        if left != right
+    ]
+    if prediction.rank == target.rank and prediction.rank > 2:
+        return f"prepare the target in the size of the prediction: {', '.join(scaled)}"
+    return f"declare the target as {TensorType(target.dtype, prediction.shape)}"

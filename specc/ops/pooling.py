@@ -66,6 +66,9 @@ class Pool(Op):
         channels = site.input.shape[channel_axis(site.input.rank, site["layout"])]
         return image_type(window_sizes(site, "pool", site["pool_size"]), channels, site["layout"])
 
+    def size_from(self, site: Site, axis: int) -> tuple[int, int] | None:
+        return (0, axis) if axis == channel_axis(site.input.rank, site["layout"]) else None
+
     def complete(self, attributes: dict[str, Any]) -> dict[str, Any]:
         return {**attributes, "strides": attributes["strides"] or attributes["pool_size"]}
 

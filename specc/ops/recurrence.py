@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from specc.ir.dims import Dim, product
 from specc.ir.graph import Node, Parameter, Value
 from specc.ir.types import TensorType
+from specc.ops.advice import sequence_advice, state_advice
 from specc.ops.base import Form, Module, Op, OpProblem, Site, Source, Weight, weight_parameter
 from specc.ops.gradients import GradientBuilder
 from specc.ops.options import given
@@ -51,8 +52,9 @@ class Recurrent(Op):
             raise OpProblem(
                 f"{self.kind} needs 2 axes beside the batch, time and features; "
                 f"this input is {site.input}",
-                help="a reshape or return_sequences: true in the layer before may be missing",
+                help=sequence_advice(site.input),
                 port="input",
+                about="rank",
             )
         site.static(-1, "the number of features")
         batch, time, _ = site.input.shape
@@ -69,15 +71,27 @@ class Recurrent(Op):
         shape = (batch, time, width) if site["return_sequences"] else (batch, width)
         return (TensorType("float", shape), *[state] * (len(self.output_names(site)) - 1))
 
+    def size_from(self, site: Site, axis: int) -> str | tuple[int, int] | None:
+        if axis == 1 and site["return_sequences"]:
+            return 0, 1
+        joined = site["bidirectional"] and site["merge"] == "concat"
+        return None if joined else "units"
+
     def _check_ports(self, site: Site, mask: TensorType, state: TensorType) -> None:
-        for port, found in zip(self.ports[1:], site.inputs[1:], strict=True):
+        for index, (port, found) in enumerate(zip(self.ports, site.inputs, strict=True)):
             wanted = mask if port.name == "mask" else state
-            if found is not None and found.shape != wanted.shape:
+            if index == 0 or found is None:
+                continue
+            if found.shape != wanted.shape:
                 raise OpProblem(
                     f"{self.kind} needs {wanted} at its input '{port.name}', not {found}",
+                    help=""
+                    if wanted is mask
+                    else state_advice(site.name(index), found, site["units"]),
                     port=port.name,
+                    axes=((index, found.rank - 1),),
                 )
-            if found is not None and wanted is state and site["bidirectional"]:
+            if wanted is state and site["bidirectional"]:
                 raise OpProblem(
                     f"a bidirectional {self.kind} begins with zeros: it takes no initial state",
                     help=f"write two {self.kind} layers, the second with go_backwards: true",

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from specc.ir.dims import BATCH, Dim, format_shape, is_static, product, symbol
 from specc.ir.graph import Node
 from specc.ir.types import TensorType
-from specc.ops.attributes import Attribute, Integers
+from specc.ops.attributes import Attribute, AttributeProblem, Integers, show
 from specc.ops.base import BadSample, Form, Op, OpProblem, Port, Sample, Site
 from specc.ops.gradients import GradientBuilder
+
+_OPEN = (
+    "give this axis a number where the input is declared, or put global_average_pool2d (for "
+    "sequences global_average_pool1d) in its place"
+)
 
 
 class Flatten(Op):
@@ -28,7 +35,7 @@ class Flatten(Op):
 
     def infer(self, site: Site) -> TensorType:
         for axis in range(1, site.input.rank):
-            site.static(axis, "every size that flatten joins")
+            site.static(axis, "every size that flatten joins", _OPEN)
         return TensorType(site.input.dtype, (BATCH, product(site.input.shape[1:])))
 
     def numpy(self, node: Node) -> Form:
@@ -128,17 +135,23 @@ class Reshape(Op):
                 raise OpProblem(
                     f"the {total} elements of the input {site.input} do not divide by {known}, "
                     f"the product of the other sizes of {format_shape(target)}",
+                    help=f"write a size that divides {total}",
                     attribute="target_shape",
+                    axes=((0, site.input.rank - 1),),
                 )
             target = (*target[: free[0]], left, *target[free[0] + 1 :])
         elif known != total:
             raise OpProblem(
                 f"the {total} elements of {site.input} do not fit {format_shape(target)}, "
                 f"which has {known}",
-                help="write -1 for one size to let it be computed",
+                help=_reshape_advice(target, total),
                 attribute="target_shape",
+                axes=((0, site.input.rank - 1),),
             )
         return TensorType(site.input.dtype, (site.input.shape[0], *target))
+
+    def size_from(self, site: Site, axis: int) -> str:
+        return "target_shape"
 
     def _sizes(self, node: Node, batch: str) -> str:
         """The new sizes: -1 for the batch, or ``batch`` where -1 stands for another free size."""
@@ -162,6 +175,19 @@ class Reshape(Op):
         g.add(x, g.expression("{0}.reshape({1}.shape)", (dy, x), x.type, f"d_{x.name}"))
 
 
+class _Order(Integers):
+    """Axes counted from 1 after the batch."""
+
+    def parse(self, value: Any) -> tuple[int, ...]:
+        if isinstance(value, list) and value[:1] == [0]:
+            without = show(value[1:])
+            raise AttributeProblem(
+                "0 is not a positive integer",
+                f"axes are counted from 1 after the batch, which stays where it is: {without}",
+            )
+        return super().parse(value)
+
+
 class Permute(Op):
     """Reorders the axes after the batch, as Keras' layer does.
 
@@ -175,9 +201,7 @@ class Permute(Op):
     mask = "stop"
     attributes = (
         Attribute(
-            "dims",
-            Integers(minimum=1),
-            doc="The order of the axes, counted from 1 after the batch.",
+            "dims", _Order(minimum=1), doc="The order of the axes, counted from 1 after the batch."
         ),
     )
     samples = (
@@ -203,6 +227,9 @@ class Permute(Op):
             )
         return site.input.permuted((0, *site["dims"]))
 
+    def size_from(self, site: Site, axis: int) -> tuple[int, int]:
+        return 0, (0, *site["dims"])[axis]
+
     def numpy(self, node: Node) -> Form:
         return Form(f"{{input}}.transpose({', '.join(map(str, (0, *node['dims'])))})")
 
@@ -221,6 +248,22 @@ class Permute(Op):
         g.add(x, g.expression(f"{{0}}.transpose{inverse}", (dy,), x.type, f"d_{x.name}"))
 
 
+def _reshape_advice(target: tuple[Dim, ...], total: Dim) -> str:
+    """What target_shape may have been meant for so many elements."""
+    rest = product(target[:-1])
+    if isinstance(total, int) and isinstance(rest, int) and len(target) > 1:
+        without = product(target[1:])
+        if without == total:
+            inner = ", ".join(map(str, target[1:]))
+            return f"the batch is no part of target_shape: [{inner}]"
+        if total % rest == 0 and total >= rest:
+            sizes = ", ".join(map(str, (*target[:-1], total // rest)))
+            return f"write [{sizes}], or -1 for one size to let it be computed"
+    if len(target) == 1:
+        return "write flatten, or -1, to let the size be computed"
+    return "write -1 for one size to let it be computed"
+
+
 def existing_axis(site: Site, name: str = "axis") -> int:
     """The attribute as an index from 0; an axis that is not there, or the batch, is refused."""
     axis, rank = site[name], site.input.rank
@@ -228,13 +271,26 @@ def existing_axis(site: Site, name: str = "axis") -> int:
         raise OpProblem(
             f"axis {axis} does not exist: the input {site.input} has {rank} axes, counting the "
             "batch as 0",
+            help=_axis_advice(axis, name, site.input),
             attribute=name,
+            axes=((0, rank - 1),),
         )
     if axis % rank == 0:
         raise OpProblem(
-            f"axis {axis} is the batch; the samples of a batch stay apart", attribute=name
+            f"axis {axis} is the batch; the samples of a batch stay apart",
+            help=f"{name}: 1 is the first axis after it" if rank > 1 else "",
+            attribute=name,
         )
     return int(axis % rank)
+
+
+def _axis_advice(axis: int, name: str, found: TensorType) -> str:
+    """What may have been meant by an axis that is not there."""
+    if axis in found.shape:
+        return f"{axis} is a size: specc infers it, and {name} says which axis; remove it"
+    if found.rank == 1:
+        return ""
+    return f"the last axis is {found.rank - 1}, or -1"
 
 
 OPS = (Flatten, Transpose, Reshape, Permute)

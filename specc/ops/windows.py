@@ -72,6 +72,8 @@ def window_sizes(site: Site, window: str, reach: tuple[int, ...]) -> tuple[Dim, 
                 f"{span} are needed)",
                 help=f"use a smaller {window}, padding='same', or fewer pools before this layer",
                 attribute="kernel_size" if window == "kernel" else "pool_size",
+                about="window",
+                axes=((0, spatial_axes(site.input.rank, layout)[axis]),),
             )
         result.append((padded - span) // stride + 1)
     return tuple(result)
@@ -83,14 +85,52 @@ def check_rank(site: Site, rank: int, kind: str) -> None:
         return
     axes = ("length",) if rank == 3 else ("height", "width")
     named = (*axes, "channels") if site["layout"] == "channels_last" else ("channels", *axes)
-    missing = rank - site.input.rank
-    hint = "add the channel axis, e.g. [28, 28, 1] for grey images" if missing == 1 else ""
     raise OpProblem(
         f"{kind} needs {rank - 1} axes besides the batch ({', '.join(named)}), "
         f"but its input {site.input} has {site.input.rank - 1}",
-        help=hint,
+        help=_image_advice(site, rank, kind),
         port="input",
+        about="rank",
     )
+
+
+def _image_advice(site: Site, rank: int, kind: str) -> str:
+    """How a value of another rank becomes an image, or a sequence for windows in one direction."""
+    sizes = list(site.input.shape[1:])
+    last = site["layout"] == "channels_last"
+    if len(sizes) == rank:
+        without = ", ".join(map(str, sizes[1:]))
+        return f"the batch is no part of a shape: without it this is [{without}]"
+    if len(sizes) != rank - 2:
+        axes = ("height", "width") if rank == 4 else ("length",)
+        named = (*axes, "channels") if last else ("channels", *axes)
+        return f"reshape it to [{', '.join(named)}]"
+    channels = sizes[-1] if last else sizes[0]
+    if rank == 4 and channels in (2, 3, 4) and len(sizes) == 2:
+        return f"for a sequence of {channels} channels write {kind.replace('2d', '1d')}"
+    whole = ", ".join(map(str, [*sizes, 1] if last else [1, *sizes]))
+    return f"add the axis of the channels, by a reshape or where the input is declared: [{whole}]"
+
+
+def other_layout(site: Site) -> str:
+    """The help where the axis of the channels has no size yet, and that of the other layout has."""
+    other = "channels_first" if site["layout"] == "channels_last" else "channels_last"
+    opposite = channel_axis(site.input.rank, other)
+    if isinstance(site.input.shape[opposite], int):
+        return f"set layout to {other}, or give the axis of the channels a number"
+    return ""
+
+
+def transposed_layout(found: TensorType, layout: str) -> tuple[Dim, ...] | None:
+    """The shape of an image in its layout, if it looks as if it were given in the other one."""
+    if found.rank != 4 or not all(isinstance(size, int) for size in found.shape[1:]):
+        return None
+    first, middle, last = (int(str(size)) for size in found.shape[1:])
+    if layout == "channels_last":
+        few = first <= 4 or middle == last
+        return (middle, last, first) if few and first < min(middle, last) else None
+    few = last <= 4 or first == middle
+    return (last, first, middle) if few and last < min(first, middle) else None
 
 
 def node_pads(node: Node, windows: tuple[int, ...]) -> Pads:

@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import field
 from typing import Any, ClassVar
 
-from specc.ops.attributes import Attribute, Boolean, Choice, Number
+from specc.ops.attributes import Attribute, AttributeProblem, Boolean, Choice, Number
 from specc.records import dataclass
 from specc.training.base import Row, Words
 from specc.training.schedules import Rate
@@ -58,9 +58,19 @@ def weight_decay(keras: float = 0.0, pytorch: float = 0.0) -> Attribute:
     )
 
 
+class _Decay(Choice):
+    """How weights decay; Keras 1 and 2 gave the name to a rate that falls."""
+
+    def parse(self, value: Any) -> str:
+        if isinstance(value, int | float):
+            advice = "a rate that falls is a schedule: learning_rate: {inverse_time: ...}"
+            raise AttributeProblem(f"{value} is not {self.wants()}", advice)
+        return super().parse(value)
+
+
 DECAY = Attribute(
     "decay",
-    Choice(("decoupled", "l2")),
+    _Decay(("decoupled", "l2")),
     keras="decoupled",
     pytorch="l2",
     doc="Decoupled: parameter -= rate * weight_decay * parameter; l2: added to the gradient.",
