@@ -48,3 +48,9 @@ class Span:
     def text(self) -> str:
         """The characters themselves."""
         return self.source.text[self.start : self.end]
+
+    @property
+    def first_line(self) -> Span:
+        """Its beginning, for what is missing from the whole: there is nothing to underline."""
+        end = self.source.text.find("\n", self.start, self.end)
+        return Span(self.source, self.start, self.end if end < 0 else end)
