@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from specc.cli import options
-from specc.cli.boundary import WRONG
+from specc.cli.boundary import INTERRUPTED, WRONG
 from specc.cli.terminal import console, print_json
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def command(
         print_json(campaign.to_json())
     else:
         _print(campaign)
-    ctx.exit(WRONG if campaign.failures else 0)
+    ctx.exit(INTERRUPTED if campaign.interrupted else WRONG if campaign.failures else 0)
 
 
 def _print(campaign: Campaign) -> None:
@@ -114,6 +114,7 @@ def _print(campaign: Campaign) -> None:
     out.print(
         f"{campaign.cases} cases on {', '.join(campaign.backends)} in {campaign.seconds:.0f} s "
         f"({rate:.1f} a second), {len(campaign.failures)} failed"
+        + (", interrupted" if campaign.interrupted else "")
     )
     if campaign.shares:
         table = Table("check", "largest difference / allowed", "case")

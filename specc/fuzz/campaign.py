@@ -36,6 +36,7 @@ class Campaign:
     shares: dict[str, float] = field(default_factory=dict)
     worst: dict[str, int] = field(default_factory=dict)
     failures: list[Found] = field(default_factory=list)
+    interrupted: bool = False
 
     def add(self, outcome: Outcome) -> None:
         """Counts a case."""
@@ -62,6 +63,7 @@ class Campaign:
                 for name, share in self.shares.items()
             },
             "failures": [each.to_json() for each in self.failures],
+            "interrupted": self.interrupted,
         }
 
 
@@ -92,7 +94,7 @@ def run(
     """Runs the cases of a seed; failures are shrunk (if ``small``) and written below ``folder``.
 
     ``jobs`` crews, each with a process per backend, work side by side: by default one per
-    processor.
+    processor. Ctrl-C ends the campaign early: what it found until then is returned.
     """
     campaign, begun = Campaign(backends, seed), time.monotonic()
     with ExitStack() as stack:
@@ -111,15 +113,19 @@ def run(
             finally:
                 crews.put(crew)
 
-        for outcome in _in_order(threads, one, indices, count * AHEAD):
-            campaign.add(outcome)
-            if outcome.failure is not None:
-                crew = crews.get()
-                campaign.failures.append(_write(outcome, crew, scratch, folder, backends, small))
-                crews.put(crew)
-            campaign.seconds = time.monotonic() - begun
-            if on_case is not None:
-                on_case(outcome)
+        try:
+            for outcome in _in_order(threads, one, indices, count * AHEAD):
+                campaign.add(outcome)
+                if outcome.failure is not None:
+                    crew = crews.get()
+                    found = _write(outcome, crew, scratch, folder, backends, small)
+                    campaign.failures.append(found)
+                    crews.put(crew)
+                campaign.seconds = time.monotonic() - begun
+                if on_case is not None:
+                    on_case(outcome)
+        except KeyboardInterrupt:
+            campaign.interrupted = True
     return campaign
 
 

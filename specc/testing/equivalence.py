@@ -35,7 +35,10 @@ def assert_equivalent(
     Raises:
         AssertionError: a table of what differs, with the first differing tensor.
         SpecError: the spec or its data are wrong, or a file fails.
+        ValueError: the tolerance is negative or no number.
     """
+    if not tolerance >= 0:
+        raise ValueError(f"{tolerance} is no tolerance: no comparison could fail, or none succeed")
     path = Path(spec)
     with tempfile.TemporaryDirectory() as folder:
         experiment = Experiment.prepare(

@@ -6,6 +6,7 @@ It is loaded in every project that has specc installed, so it imports nothing of
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,13 @@ from typing import Any
 import pytest
 
 SUFFIXES = (".yaml", ".yml", ".specc")
+
+
+def _tolerance(text: str) -> float:
+    value = float(text)
+    if not value >= 0:  # nor is anything larger than NaN: no comparison could fail
+        raise argparse.ArgumentTypeError(f"{text} is no tolerance")
+    return value
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -27,7 +35,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--specc-backends", default="numpy,torch,tensorflow", metavar="NAMES")
     group.addoption("--specc-steps", type=int, default=20, metavar="N")
     group.addoption("--specc-dtype", default="float64", choices=["float32", "float64"])
-    group.addoption("--specc-tolerance", type=float, default=1e-10, metavar="X")
+    group.addoption("--specc-tolerance", type=_tolerance, default=1e-10, metavar="X")
 
 
 _ONLY_SPECS = pytest.StashKey[bool]()

@@ -58,3 +58,21 @@ def test_a_failure_is_told_and_written(
 def test_a_backend_that_is_none_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     assert guarded(cli, ["fuzz", "--case", str(CASE), "--backends", "nunpy"]) == 1
     assert "there is no backend 'nunpy'" in capsys.readouterr().err
+
+
+def test_an_interrupted_campaign_says_what_it_has_found(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    examined = specc.fuzz.campaign.check
+    cases: list[Any] = []
+
+    def interrupted(case: Any, *arguments: Any) -> Any:
+        cases.append(case)
+        if len(cases) > 2:
+            raise KeyboardInterrupt
+        return examined(case, *arguments)
+
+    monkeypatch.setattr(specc.fuzz.campaign, "check", interrupted)
+    command = ["fuzz", "--count", "9", "--seed", "9", "--out", str(tmp_path), *TWO]
+    assert guarded(cli, command) == 130
+    assert capsys.readouterr().out.startswith("2 cases on numpy, torch")

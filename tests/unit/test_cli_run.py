@@ -197,6 +197,17 @@ def test_a_spec_without_data_says_what_is_missing(spec, capsys):
     assert "error[E1007]: the spec has no data section" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("text", ["nan", "-1", "much"])
+def test_a_tolerance_that_is_none_is_refused(text, tmp_path):
+    if text != "much":
+        with pytest.raises(ValueError, match="is no tolerance"):
+            assert_equivalent("net.yaml", tolerance=float(text))
+    run = [sys.executable, "-m", "pytest", "--collect-only", f"--specc-tolerance={text}"]
+    ended = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ended.returncode == 4
+    assert "--specc-tolerance" in ended.stderr
+
+
 def test_assert_equivalent_returns_figures_or_names_the_first_tensor(spec):
     found = assert_equivalent(spec, ("numpy", "torch"), steps=4)
     assert found.max_relative_difference < 1e-10
