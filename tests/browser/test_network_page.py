@@ -69,6 +69,14 @@ def test_a_click_on_a_layer_marks_its_lines_in_every_source(show: Show) -> None:
     numpy = marked(page, "mnist_cnn_numpy.py")
     assert "conv2 = conv2d(" in numpy
     assert 'g["conv2.kernel"] = conv2d_kernel_gradient(' in numpy
+    # The layer's own activation belongs to it, and is a layer of its own too.
+    assert "d_conv2_preactivation = max_pool2d_gradient(" not in numpy
+    click(page, "conv2.relu")
+    assert selected(page) == "conv2.relu"
+    assert "conv2 = conv2d(" in marked(page, "mnist_cnn_numpy.py")
+    click(page, "hidden")
+    numpy = marked(page, "mnist_cnn_numpy.py")
+    assert any(text.startswith("d_hidden_preactivation = relu_gradient(") for text in numpy)
     for name in ("mnist_cnn.yaml", "mnist_cnn_torch.py", "mnist_cnn_numpy.py"):
         assert is_in_sight(pane(page, name).locator(".line.marked").first)
 
@@ -296,6 +304,24 @@ def test_wheel_drag_and_buttons_move_and_zoom(show: Show) -> None:
     assert view()[2] > scale
     page.click("#fit")
     assert view() == pytest.approx((x, y, scale))
+
+
+def test_the_border_between_network_and_sources_moves(show: Show) -> None:
+    page = show(MNIST)
+
+    def width() -> float:
+        return float(page.locator("#network").evaluate("each => each.clientWidth"))
+
+    before = width()
+    box = page.locator("#split").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 3, 400)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 203, 400, steps=4)
+    page.mouse.up()
+    assert width() == pytest.approx(before + 200, abs=4)
+    page.locator("#split").press("ArrowLeft")
+    assert width() < before + 180
 
 
 def test_the_theme_follows_the_system_and_turns(show: Show) -> None:

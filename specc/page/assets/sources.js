@@ -61,12 +61,12 @@ class Pane {
     }
   }
 
-  // Where a layer is written. A block that has no place of its own is where its layers are.
+  // Where a layer is written, its inline activation with it. A block that has no place of its own is
+  // where its layers are.
   of(layer) {
     const own = this.ranges.get(layer);
-    if (own) return own;
-    const inside = [...layer.bodies.flatMap((body) => body.layers ?? []), ...layer.bodies.map((b) => b.pass).filter(Boolean)];
-    const all = inside.flatMap((each) => this.of(each)).sort((a, b) => a[0] - b[0]);
+    const parts = own ? layer.joined : layer.bodies.flatMap((body) => body.pass || body.layers);
+    const all = [...(own || []), ...parts.flatMap((each) => this.of(each))].sort((a, b) => a[0] - b[0]);
     const merged = [];
     for (const [first, last] of all) {
       const end = merged[merged.length - 1];
