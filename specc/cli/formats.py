@@ -60,26 +60,26 @@ def _sarif(diagnostics: Sequence[Diagnostic], ok: bool) -> Iterable[str]:
 
 
 def _github(diagnostics: Sequence[Diagnostic], ok: bool) -> Iterable[str]:
-    """Workflow commands: https://docs.github.com/actions/reference/workflow-commands-for-github-actions"""
-    for each in diagnostics:
-        properties = {"title": f"{each.code} {each.name}".rstrip()}
-        place = _place(each.span)
-        if place:
-            properties |= {
-                "file": place["file"],
-                "line": place["line"],
-                "endLine": place["end_line"],
-            }
-        if place and place["line"] == place["end_line"]:  # columns belong to one line
-            properties |= {"col": place["column"], "endColumn": place["end_column"]}
-        lines = [each.message]
-        lines += [
-            f"{note.span}: {note.message}" if note.span else note.message for note in each.notes
-        ]
-        lines += [f"help: {each.help}"] if each.help else []
-        listed = ",".join(f"{key}={_property(str(value))}" for key, value in properties.items())
-        level = "error" if each.severity == "error" else "warning"
-        yield f"::{level} {listed}::{'%0A'.join(map(_data, lines))}"
+    return map(workflow_command, diagnostics)
+
+
+def workflow_command(diagnostic: Diagnostic) -> str:
+    """A line that GitHub Actions shows at its place in a pull request:
+    https://docs.github.com/actions/reference/workflow-commands-for-github-actions"""
+    properties = {"title": f"{diagnostic.code} {diagnostic.name}".rstrip()}
+    place = _place(diagnostic.span)
+    if place:
+        properties |= {"file": place["file"], "line": place["line"]}
+        properties["endLine"] = place["end_line"]
+    if place and place["line"] == place["end_line"]:  # columns belong to one line
+        properties |= {"col": place["column"], "endColumn": place["end_column"]}
+    lines = [diagnostic.message]
+    for note in diagnostic.notes:
+        lines.append(f"{note.span}: {note.message}" if note.span else note.message)
+    lines += [f"help: {diagnostic.help}"] if diagnostic.help else []
+    listed = ",".join(f"{key}={_property(str(value))}" for key, value in properties.items())
+    level = "error" if diagnostic.severity == "error" else "warning"
+    return f"::{level} {listed}::{'%0A'.join(map(_data, lines))}"
 
 
 def _data(text: str) -> str:
@@ -90,8 +90,17 @@ def _property(text: str) -> str:
     return _data(text).replace(":", "%3A").replace(",", "%2C")
 
 
+def json_line(diagnostic: Diagnostic) -> str:
+    """One JSON object on one line."""
+    import json
+
+    return json.dumps(diagnostic_json(diagnostic))
+
+
 _WRITERS: dict[str, Callable[[Sequence[Diagnostic], bool], Iterable[str]]] = {
     "json": _json,
     "sarif": _sarif,
     "github": _github,
 }
+MESSAGES: dict[str, Callable[[Diagnostic], str]] = {"json": json_line, "github": workflow_command}
+"""How single messages are written for programs, by the names that ``specc --messages`` takes."""

@@ -8,6 +8,7 @@ from importlib import import_module
 import click
 
 from specc import __version__
+from specc.cli.terminal import write_messages_as
 from specc.diagnostics import did_you_mean
 
 # Names and one-line descriptions stand here, so that ``specc --help`` imports no command.
@@ -88,9 +89,18 @@ class LazyGroup(click.Group):
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, message="%(prog)s %(version)s")
-def cli() -> None:
+@click.option(
+    "--messages",
+    type=click.Choice(["text", "json", "github"]),
+    default="text",
+    envvar="SPECC_MESSAGES",
+    show_envvar=True,
+    help="How errors and warnings are written: for people, or each as a line for programs.",
+)
+def cli(messages: str) -> None:
     """One spec, one computation, any framework.
 
     Compiles a declarative model spec to standalone NumPy, PyTorch and TensorFlow files that train
     identically.
     """
+    write_messages_as(messages)

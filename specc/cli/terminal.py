@@ -28,6 +28,7 @@ _STYLES: dict[str, dict[str, Any]] = {
 
 _PLAIN = {"E1002", "E9999"}
 """Codes about which the catalogue can say no more than the message."""
+_form = "text"
 _POINTED = 4
 """As many codes as the last line of a run names."""
 
@@ -45,9 +46,22 @@ def styled(diagnostic: Diagnostic) -> str:
     return render(diagnostic, lambda text, part: click.style(text, **_STYLES[part]))
 
 
+def write_messages_as(form: str) -> None:
+    """Every diagnostic from now on in one of ``formats.MESSAGES``."""
+    global _form
+    _form = form
+
+
 def print_diagnostics(diagnostics: Sequence[Diagnostic]) -> None:
-    """All of them on standard error, each once, an empty line between two."""
+    """All of them on standard error, each once: as text, an empty line between two, or each as a
+    line for programs."""
     if not diagnostics:
+        return
+    if _form != "text":
+        from specc.cli.formats import MESSAGES
+
+        for each in dict.fromkeys(diagnostics):
+            click.echo(MESSAGES[_form](each), err=True)
         return
     text = "\n\n".join(dict.fromkeys(map(styled, diagnostics)))
     click.echo(text, err=True, color=colour_allowed())
@@ -56,7 +70,7 @@ def print_diagnostics(diagnostics: Sequence[Diagnostic]) -> None:
 def point_to_explanations(diagnostics: Sequence[Diagnostic]) -> None:
     """One line on a terminal that says where the codes of the errors are explained."""
     codes = sorted({each.code for each in diagnostics} - _PLAIN)
-    if codes and sys.stderr.isatty():
+    if codes and _form == "text" and sys.stderr.isatty():
         more = " ..." * (len(codes) > _POINTED)
         click.echo(f"\nfor more: specc explain {' '.join(codes[:_POINTED])}{more}", err=True)
 

@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 
 from specc.cli.boundary import guarded
-from specc.cli.formats import write_as
+from specc.cli.formats import MESSAGES, write_as
 from specc.cli.group import cli
 from specc.cli.sarif import sarif_log
 from specc.diagnostics import Diagnostic, Note, Source, Span, fix_of
@@ -175,3 +175,30 @@ def test_a_suggestion_is_a_change_of_the_text(
 def test_misspelt_formats_and_names_are_refused(checked: Any) -> None:
     assert checked("--format sarf", net=SPEC)[1] == 2
     assert checked("--allow unusd", net=SPEC)[1] == 2
+
+
+@pytest.mark.parametrize("by_variable", [False, True])
+def test_every_command_writes_messages_for_programs(
+    by_variable: bool, checked: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    Path("net.yaml").write_text(SPEC, encoding="utf-8")
+    for form in ("github", "json"):
+        arguments = (
+            ["build", "net.yaml"] if by_variable else ["--messages", form, "build", "net.yaml"]
+        )
+        if by_variable:
+            monkeypatch.setenv("SPECC_MESSAGES", form)
+        assert guarded(cli, arguments) == 1
+        first, second = capsys.readouterr().err.splitlines()
+        if form == "json":
+            assert [json.loads(line)["code"] for line in (first, second)] == ["E0501", "E0601"]
+        else:
+            assert first.startswith("::error title=E0501,file=net.yaml,line=5,")
+    monkeypatch.delenv("SPECC_MESSAGES", raising=False)
+    assert guarded(cli, ["build", "net.yaml"]) == 1
+    assert capsys.readouterr().err.startswith("net.yaml:5:23: error[E0501]")
+
+
+def test_messages_can_be_written_in_every_form() -> None:
+    (option,) = (each for each in cli.params if each.name == "messages")
+    assert list(option.type.choices) == ["text", *MESSAGES]
