@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from specc.data.loading import Dataset
 from specc.data.spec import DataSpec
 from specc.diagnostics import Diagnostic, Note, Span
-from specc.ir.graph import Loss, Program, Value
+from specc.ir.graph import Configured, Loss, Program, Value
 
 MAX_CLASSES = 1000
 """Among more classes, such as the words of a text, some are always missing."""
@@ -19,15 +19,26 @@ MAX_SCALE = 50.0
 """An input with larger values is usually scaled first."""
 _SHOWN = 8
 """As many missing classes as a message lists."""
+_RANGES = {
+    "relu": (0.0, np.inf),
+    "softplus": (0.0, np.inf),
+    "sigmoid": (0.0, 1.0),
+    "softmax": (0.0, 1.0),
+    "tanh": (-1.0, 1.0),
+}
+"""What the values of an activation lie between."""
+_LEFT = 1e-3
+"""The share of the highest rate at which a schedule has come to its end."""
 _SCALING = frozenset({"batch_norm", "layer_norm", "group_norm"})
 
 
 def suspicious_data(program: Program, dataset: Dataset) -> tuple[Diagnostic, ...]:
-    """W1013 to W1015 for the prepared data of a program, without those that its spec silences."""
+    """W1013 to W1017 for the prepared data of a program, without those that its spec silences."""
     data = program.data
     assert isinstance(data, DataSpec)
     found = [*_missing_classes(program, data, dataset), *_empty_parts(data, dataset)]
-    found += _unscaled(program, data, dataset)
+    found += [*_unscaled(program, data, dataset), *_unreachable(program, data, dataset)]
+    found += _schedule(program, dataset)
     return tuple(each for each in found if each.name not in program.allow)
 
 
@@ -102,3 +113,59 @@ def _is_normalized(program: Program, value: Value) -> bool:
             return False
         reached |= {id(each) for each in node.outputs}
     return True
+
+
+def _unreachable(program: Program, data: DataSpec, dataset: Dataset) -> Iterator[Diagnostic]:
+    """Regressions whose last activation cannot give what the targets are."""
+    for loss in program.training.losses if program.training else ():
+        if "from_logits" in loss.node.attributes and loss.node["from_logits"]:
+            continue
+        makers = (n for n in program.graph.nodes if any(v is loss.prediction for v in n.outputs))
+        last = next(makers, None)
+        target = dataset.train.targets[loss.target.name]
+        if last is None or last.op not in _RANGES or target.dtype.kind != "f" or not target.size:
+            continue
+        low, high = _RANGES[last.op]
+        smallest, largest = float(target.min()), float(target.max())
+        if low <= smallest and largest <= high:
+            continue
+        limits = f"never below {low:g}" if high == np.inf else f"between {low:g} and {high:g}"
+        message = (
+            f"the targets '{loss.target.name}' go from {smallest:.4g} to {largest:.4g}, but "
+            f"'{loss.prediction.name}' is the output of {last.op}, {limits}"
+        )
+        notes = (Note(f"'{loss.prediction.name}' is computed here", last.span),)
+        help_ = "leave the activation out, or scale the target in prepare"
+        yield _warning("W1016", message, data.place("targets", loss.target.name), help_, notes)
+
+
+def _schedule(program: Program, dataset: Dataset) -> Iterator[Diagnostic]:
+    """A decay that is over long before the training, or a warm-up that is not over with it."""
+    training = program.training
+    rate = training.optimizer["learning_rate"] if training else None
+    if training is None or not isinstance(rate, Configured):
+        return
+    steps = training.epochs * -(-len(dataset.train) // training.batch_size)
+    warmup, end, left = _length(rate)
+    message = ""
+    if warmup >= steps:
+        message = f"the warm-up takes {warmup} steps, but the training has {steps}"
+    elif end is not None and left <= _LEFT and steps >= 2 * end:
+        message = f"the learning rate has fallen to its end after {end} of {steps} steps"
+    if message:
+        help_ = f"{training.epochs} epochs are {steps} steps of {training.batch_size} rows"
+        yield _warning("W1017", message, rate.span, help_)
+
+
+def _length(rate: Configured) -> tuple[int, int | None, float]:
+    """The steps of a schedule's warm-up, the step from which it stays where it is (None if it does
+    not), and what is left then of its highest rate."""
+    a = rate.attributes
+    if rate.kind == "cosine":
+        highest = a["warmup_target"] or a["initial_learning_rate"]
+        left = a["alpha"] + a["minimum"] / highest if highest else 1.0
+        end = a["warmup_steps"] + a["decay_steps"] if a["after_end"] == "stay" else None
+        return a["warmup_steps"], end, left
+    if rate.kind == "polynomial" and not a["cycle"] and a["initial_learning_rate"]:
+        return 0, a["decay_steps"], a["end_learning_rate"] / a["initial_learning_rate"]
+    return 0, None, 1.0

@@ -18,5 +18,7 @@ WARNINGS = {
     "W1013": "missing_classes",
     "W1014": "empty_part",
     "W1015": "unscaled_input",
+    "W1016": "unreachable_target",
+    "W1017": "schedule_length",
 }
 """{code: name}. What each is about stands on its page in the catalogue."""

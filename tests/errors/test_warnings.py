@@ -195,10 +195,11 @@ def data_names(path: Path, text: str, **arrays: np.ndarray) -> list[str]:
     return [each.name for each in (*warnings, *load_checked(program, path.parent)[1])]
 
 
-def data_spec(layers: str, target: str, loss: str, rest: str = "") -> str:
+def data_spec(layers: str, target: str, loss: str, rest: str = "", training: str = "") -> str:
     return (
         f"specc: 1\nname: net\ninputs: {{x: {{shape: [4]}}}}\ntargets: {{t: {target}}}\n"
-        f"layers: [{layers}]\ntraining: {{loss: {{{loss}: {{prediction: y, target: t}}}}}}\n"
+        f"layers: [{layers}]\n"
+        f"training: {{loss: {{{loss}: {{prediction: y, target: t}}}}{training}}}\n"
         f"data: {{source: npz, path: rows.npz, inputs: {{x: x}}, targets: {{t: t}}{rest}}}\n"
     )
 
@@ -263,6 +264,73 @@ def test_inputs_that_are_not_scaled(
     assert data_names(tmp_path / "net.yaml", text, x=scale * np.eye(4), t=np.ones(4)) == found
     silent = text.replace("inputs", f"allow: {found}\ninputs", 1)
     assert data_names(tmp_path / "net.yaml", silent, x=scale * np.eye(4), t=np.ones(4)) == []
+
+
+COSINE = "{cosine: {initial_learning_rate: 0.01, decay_steps: 40WARM}}"
+WARM = ", warmup_steps: 100, warmup_target: 0.01"
+
+
+@pytest.mark.parametrize(
+    ("layer", "loss", "target", "rate", "found"),
+    [
+        ("{name: y, dense: 1}", "mean_squared_error", [-5, 5, 9, 1], "0.01", []),
+        (
+            "{name: y, dense: {units: 1, activation: relu}}",
+            "mean_squared_error",
+            [-5, 5, 9, 1],
+            "0.01",
+            ["unreachable_target"],
+        ),
+        ("{name: y, dense: {units: 1, activation: tanh}}", "huber", [-0.5, 0.5, 1, 0], "0.01", []),
+        (
+            "{name: y, dense: {units: 1, activation: tanh}}",
+            "mean_absolute_error",
+            [-0.5, 0.5, 1, 1.5],
+            "0.01",
+            ["unreachable_target"],
+        ),
+        (
+            "{name: y, dense: {units: 1, activation: sigmoid}}",
+            "binary_crossentropy",
+            [0, 1, 2, 1],
+            "0.01",
+            ["unreachable_target"],
+        ),
+        # 40 epochs of 2 steps are 80.
+        ("{name: y, dense: 1}", "mean_squared_error", [1, 2, 3, 4], COSINE, ["schedule_length"]),
+        ("{name: y, dense: 1}", "mean_squared_error", [1, 2, 3, 4], COSINE.replace("40", "80"), []),
+        (
+            "{name: y, dense: 1}",
+            "mean_squared_error",
+            [1, 2, 3, 4],
+            COSINE.replace("WARM", ", alpha: 0.1"),
+            [],
+        ),
+        (
+            "{name: y, dense: 1}",
+            "mean_squared_error",
+            [1, 2, 3, 4],
+            COSINE.replace("WARM", WARM),
+            ["schedule_length"],
+        ),
+        (
+            "{name: y, dense: 1}",
+            "mean_squared_error",
+            [1, 2, 3, 4],
+            "{polynomial: {initial_learning_rate: 0.1, decay_steps: 9, end_learning_rate: 0}}",
+            ["schedule_length"],
+        ),
+        ("{name: y, dense: 1}", "mean_squared_error", [1, 2, 3, 4], "{constant: 0.01}", []),
+    ],
+)
+def test_targets_and_schedules(
+    layer: str, loss: str, target: list[float], rate: str, found: list[str], tmp_path: Path
+) -> None:
+    optimizer = f"{{adam: {{learning_rate: {rate.replace('WARM', '')}}}}}"
+    training = f", optimizer: {optimizer}, epochs: 40, batch_size: 2"
+    text = data_spec(layer, "{shape: [1]}", loss, training=training)
+    arrays = {"x": np.eye(4), "t": np.array(target, float).reshape(4, 1)}
+    assert data_names(tmp_path / "net.yaml", text, **arrays) == found
 
 
 # Silencing
@@ -345,5 +413,6 @@ def test_the_command_line_allows_and_denies(
 
 def test_every_warning_is_tested_here_or_has_its_page_alone() -> None:
     elsewhere = {"unused", "missing_classes", "empty_part", "unscaled_input"}
+    elsewhere |= {"unreachable_target", "schedule_length"}
     assert GIVEN.keys() | elsewhere == set(WARNINGS.values())
     assert Diagnostic("W1001", "").name == "unused"
