@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from specc.compiler import compile_spec
+from specc.compiler import compile_program, compile_spec, load_program
 from specc.diagnostics import SpecError
+from specc.page.links import link_source
 from specc.testing.backend_tests import BackendTests
 from specc.testing.conformance import (
     continues_a_state,
@@ -46,6 +47,17 @@ def test_the_file_is_jax_as_people_write_it():
         "Optimizer().update(values, gradients, slots, scalars)",
     ):
         assert part in text, part
+
+
+def test_the_page_of_a_network_finds_each_layer_in_the_file():
+    program, _ = load_program(EXAMPLES / "mnist_cnn.yaml")
+    text = compile_program(program, "jax")
+    lines = text.splitlines()
+    found = link_source(text, program)
+    assert {node.layer for node in program.graph.nodes} <= found.keys()
+    for name in ("conv2", "flatten", "hidden"):
+        first, _ = found[name][0]
+        assert lines[first - 1].strip().startswith(f"{name} = ")
 
 
 def test_the_model_alone():
