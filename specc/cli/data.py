@@ -9,7 +9,7 @@ import click
 from specc.cli import options
 from specc.cli.files import STANDARD_OUTPUT, writing
 from specc.cli.programs import load
-from specc.cli.terminal import console, print_json
+from specc.cli.terminal import console, print_diagnostics, print_json
 
 
 @click.command()
@@ -29,13 +29,14 @@ def command(
       python net_torch.py train data.npz
     """
     from specc.data import read_prepared, write_prepared
-    from specc.runner.experiment import load_data, require
+    from specc.runner.experiment import load_checked, require
 
     if output == STANDARD_OUTPUT:
         raise click.UsageError("-o names a file: arrays are not written to standard output")
     program = load(spec, sets)
     require(program, "data")
-    dataset = load_data(program, spec.parent, dtype)
+    dataset, warnings = load_checked(program, spec.parent, dtype)
+    print_diagnostics(warnings)
     path = output or Path(f"{program.name}_data.npz")
     with writing(path):
         write_prepared(dataset, path)

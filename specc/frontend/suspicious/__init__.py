@@ -7,6 +7,8 @@ uses (W1001) are given where names are known, those about data by ``specc.data.s
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from specc.frontend.configure import Reporter
 from specc.frontend.suspicious.flow import Flow
 from specc.frontend.suspicious.initial import check_initial_values
@@ -19,17 +21,21 @@ from specc.ir.graph import Graph, Program
 
 def warn_of_suspicious(program: Program, tree: Mapping, reporter: Reporter) -> None:
     """Reports what is suspicious about a program without mistakes. ``tree`` is its spec."""
-    graphs: list[Graph] = [program.graph]
-    seen: set[int] = set()
-    while graphs:
-        graph = graphs.pop()
-        if id(graph) in seen:
-            continue
-        seen.add(id(graph))
-        flow = Flow(graph)
+    flows = [Flow(graph) for graph in _graphs(program.graph)]
+    for flow in flows:
         check_layers(flow, reporter)
         check_initial_values(flow, reporter)
-        graphs += [body for node in graph.nodes for body in node.bodies]
     if program.training is not None:
-        check_losses(program.training, Flow(program.graph), reporter)
-        check_steps(program, program.training, tree, reporter)
+        check_losses(program.training, flows[0], reporter)
+        check_steps(program.training, flows, tree, reporter)
+
+
+def _graphs(main: Graph) -> Iterator[Graph]:
+    """A graph and those of its blocks, each once."""
+    waiting, seen = [main], set()
+    while waiting:
+        graph = waiting.pop()
+        if id(graph) not in seen:
+            seen.add(id(graph))
+            yield graph
+            waiting += [body for node in graph.nodes for body in node.bodies]

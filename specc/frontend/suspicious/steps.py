@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 from specc.diagnostics import Note, Span
 from specc.frontend.configure import Reporter
+from specc.frontend.suspicious.flow import Flow
 from specc.frontend.tree import Mapping
-from specc.ir.graph import Configured, Graph, Node, Program, Training
+from specc.ir.graph import Configured, Training
 
 _RATES = ("learning_rate", "initial_learning_rate", "warmup_target", "values")
 """Attributes of schedules that are learning rates."""
 
 
-def check_steps(program: Program, training: Training, tree: Mapping, reporter: Reporter) -> None:
+def check_steps(
+    training: Training, flows: Sequence[Flow], tree: Mapping, reporter: Reporter
+) -> None:
     """W1008 and W1011 for the training of a spec."""
     _check_rate(training.optimizer, tree, reporter)
-    normalization = next(_normalizations(program.graph), None)
+    nodes = (node for flow in flows for node in flow.nodes)
+    normalization = next((node for node in nodes if node.op == "batch_norm"), None)
     if training.batch_size == 1 and normalization is not None:
         message = "batch_norm over batches of one sample: the mean of a feature is the feature"
         place = _place(tree, "training", "batch_size")
@@ -56,14 +60,6 @@ def _highest(rate: object) -> float:
         if value is not None:
             found += map(float, value if isinstance(value, tuple | list) else (value,))
     return max(found)
-
-
-def _normalizations(graph: Graph) -> Iterator[Node]:
-    for node in graph.nodes:
-        if node.op == "batch_norm":
-            yield node
-        for body in node.bodies:
-            yield from _normalizations(body)
 
 
 def _place(tree: Mapping, *path: str) -> Span | None:
