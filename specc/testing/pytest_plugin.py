@@ -7,7 +7,7 @@ It is loaded in every project that has specc installed, so it imports nothing of
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +79,9 @@ class SpecFile(pytest.File):
 
 class SpecItem(pytest.Item):
     """Fails where the backends part."""
+
+    # Plug-ins such as pytest-lsp take every item for a function's, and look for its fixtures.
+    funcargs: Mapping[str, object] = {}
 
     def runtest(self) -> None:
         from specc.testing import assert_equivalent
