@@ -94,7 +94,7 @@ def _unscaled(program: Program, data: DataSpec, dataset: Dataset) -> Iterator[Di
         if value.type.dtype != "float" or _is_normalized(program, value):
             continue
         array = dataset.train.inputs[value.name]
-        largest = float(np.abs(array).max()) if array.size else 0.0
+        largest = max(-float(array.min()), float(array.max())) if array.size else 0.0
         if largest > MAX_SCALE:
             message = f"the values of '{value.name}' reach {largest:.4g}: they are not scaled"
             help_ = f"e.g. prepare: {{{value.name}: [standardize]}}, or rescale: {largest:.4g}"
