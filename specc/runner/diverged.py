@@ -164,8 +164,8 @@ def _logarithm_of_zero(program: Program, report: Report, culprit: Culprit) -> It
             yield Cause(
                 f"{loss.node.op} takes the logarithm of a probability, and those of "
                 f"'{loss.output}' reach from {low:.4g} to {high:.4g}",
-                "give the layer no activation and the loss from_logits: true, or the loss an "
-                "epsilon",
+                "give the layer no activation and the loss from_logits: true; or the loss an "
+                "epsilon that the precision can tell from 0 beside 1, such as 1e-7",
                 loss.node.span,
             )
 

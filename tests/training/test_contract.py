@@ -457,7 +457,7 @@ def test_another_backend_continues(
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_an_epoch_that_is_left_is_reported_whole(file: Remote, dtype: str) -> None:
-    """The sums of the epoch so far go along, and come out as if nothing had happened, to the bit."""
+    """The sums of the epoch so far go along, and it comes out as if it had not been left."""
     model = file.build(dtype=dtype)
     whole = file.Trainer(model).fit(X, Y, epochs=2, batch_size=BATCH)
     left = file.build(dtype=dtype)
