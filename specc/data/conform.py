@@ -29,7 +29,7 @@ def conform(
             bounds, E0810 for missing values.
     """
     if column.is_text:
-        raise DataProblem(f"text cannot be {declared[1]}", code="E0809")
+        raise DataProblem(f"text cannot be {declared[1]}", code="E0809", about="type")
     values = _shaped(column.values, declared[0])
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         bad = np.argwhere(~np.isfinite(values))
@@ -44,15 +44,15 @@ def conform(
     with np.errstate(invalid="ignore"):  # what does not fit 64 bits differs from its cast
         whole = values.astype(np.int64)
     limit = 2 if declared[1] == "bool" else bound
-    checks = [(whole != values, "is not a whole number, which the spec declares")]
+    checks = [(whole != values, "is not a whole number, which the spec declares", "type")]
     if limit is not None:
-        checks.append(((whole < 0) | (whole >= limit), f"is outside 0 to {limit - 1}"))
-    for wrong, what in checks:
+        outside = (whole < 0) | (whole >= limit)
+        checks.append((outside, f"is outside 0 to {limit - 1}", "bound"))
+    for wrong, what, about in checks:
         if wrong.any():
             place = np.argwhere(wrong)[0]
-            raise DataProblem(
-                f"the value {values[tuple(place)]:g} {what}", "", int(place[0]), "E0809"
-            )
+            message = f"the value {values[tuple(place)]:g} {what}"
+            raise DataProblem(message, "", int(place[0]), "E0809", about)
     return whole.astype(bool) if declared[1] == "bool" else whole
 
 
@@ -75,7 +75,7 @@ def _shaped(values: NDArray[Any], shape: tuple[Any, ...]) -> NDArray[Any]:
         help_text = f"put 'reshape: {list(shape)}' in prepare"
     declared = f"[{', '.join(map(str, shape))}]"
     message = f"each row has shape {list(found)}, but the spec declares {declared}"
-    raise DataProblem(message, help_text, code="E0808")
+    raise DataProblem(message, help_text, code="E0808", about="type")
 
 
 def aligned(columns: Mapping[str, Column]) -> Arrays:

@@ -54,6 +54,7 @@ def load(
     seed: int,
     dtype: str = "float32",
     bounds: Mapping[str, int] | None = None,
+    origins: Mapping[tuple[str, str], Note] | None = None,
 ) -> Dataset:
     """Reads and prepares the data of a spec.
 
@@ -65,12 +66,15 @@ def load(
         dtype: of the float arrays; int arrays are int64.
         bounds: for int arrays, the number of values they may take from 0 on: the number of classes
             that a target's prediction has, or the ``input_dim`` of an embedding.
+        origins: for messages, where the spec says what the data are at odds with: by the name of
+            an array and what it is about, its "type" or its "bound".
 
     Raises:
         SpecError: E0801 to E0812, with all that is wrong with the section, or with the arrays.
     """
     spec = data if isinstance(data, DataSpec) else DataSpec.parse(data, inputs, targets)
-    return _Loader(spec, folder, inputs, targets, seed, dtype, bounds or {}).load()
+    loader = _Loader(spec, folder, inputs, targets, seed, dtype, bounds or {}, origins or {})
+    return loader.load()
 
 
 def apply(fitted: Mapping[str, Any], raw: Mapping[str, Any]) -> Arrays:
@@ -113,9 +117,11 @@ class _Loader:
         seed: int,
         dtype: str,
         bounds: Mapping[str, int],
+        origins: Mapping[tuple[str, str], Note],
     ) -> None:
         self.spec, self.folder, self.seed, self.dtype = spec, folder, seed, dtype
         self.inputs, self.targets, self.bounds = inputs, targets, bounds
+        self.origins = origins
         self.declared = {**inputs, **targets}
         self.diagnostics: list[Diagnostic] = []
 
@@ -322,6 +328,8 @@ class _Loader:
         if problem.row is not None:
             place = origin.table.place(origin.feeds[name], int(column.rows[problem.row]))
             notes.append(Note(f"the first is in {place}"))
+        if origin_note := self.origins.get((name, problem.about)):
+            notes.append(origin_note)
         help_text = problem.help
         if column.is_text and not help_text:
             help_text = origin.table.hint(origin.feeds[name])

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from specc.diagnostics import Diagnostic, SpecError
+from specc.diagnostics import Diagnostic, Note, SpecError
 from specc.ir.levels import DEFAULT_LEVEL
+from specc.runner.run_folder import write_text
 
 if TYPE_CHECKING:
     from specc.data.loading import Dataset, Part
@@ -53,7 +54,7 @@ class Experiment:
             text = compile_program(program, backend, optimize=optimize)
             folder.mkdir(parents=True, exist_ok=True)
             sources[backend] = folder / f"{program.name}_{backend}.py"
-            sources[backend].write_text(text, encoding="utf-8")
+            write_text(sources[backend], text)
         precision = dtype or program.dtype
         dataset, suspicious = load_checked(program, spec.parent, precision)
         return cls(program, warnings + suspicious, sources, dataset, precision, samples)
@@ -150,6 +151,26 @@ def bounds(program: Program) -> dict[str, int]:
     return found
 
 
+def _origins(program: Program) -> dict[tuple[str, str], Note]:
+    """Where the spec says of which type an array is, and what bounds its integers, for messages."""
+    found = {
+        (value.name, "type"): Note(f"'{value.name}' is declared as {value.type}", value.span)
+        for value in (*program.inputs, *program.targets)
+    }
+    for loss in program.training.losses if program.training else ():
+        prediction, target = loss.prediction, loss.target
+        note = Note(f"'{prediction.name}' is {prediction.type}", prediction.span)
+        if prediction.type.shape == target.type.shape:
+            note = Note(f"{loss.node.op} compares 0 and 1", loss.node.span)
+        found[target.name, "bound"] = note
+    for node in program.graph.nodes:
+        for value in node.inputs:
+            if value is not None and "input_dim" in node.attributes:
+                rows = f"this {node.op} has {node['input_dim']} rows"
+                found.setdefault((value.name, "bound"), Note(rows, node.span))
+    return found
+
+
 def load_data(program: Program, folder: Path, dtype: str | None = None) -> Dataset:
     """The prepared data of a program whose spec lies in ``folder``."""
     from specc.data.loading import load
@@ -162,6 +183,7 @@ def load_data(program: Program, folder: Path, dtype: str | None = None) -> Datas
         program.seed,
         dtype or program.dtype,
         bounds(program),
+        _origins(program),
     )
 
 

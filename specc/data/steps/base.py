@@ -25,7 +25,8 @@ class DataProblem(Exception):  # noqa: N818  (it becomes a diagnostic once the p
     """The data do not allow what the spec asks.
 
     ``row`` is the position in the column if one row is to blame; the loader says which line of the
-    file it is.
+    file it is. ``about`` is "type" or "bound" where the data are at odds with what the spec
+    declares, or with the number of its classes.
     """
 
     def __init__(
@@ -34,9 +35,11 @@ class DataProblem(Exception):  # noqa: N818  (it becomes a diagnostic once the p
         help: str = "",  # noqa: A002
         row: int | None = None,
         code: str = "E0807",
+        about: str = "",
     ) -> None:
         super().__init__(message)
         self.message, self.help, self.row, self.code = message, help, row, code
+        self.about = about
 
 
 MAX_VALUES = 2**28
