@@ -14,6 +14,7 @@ from specc.cli.formats import FORMATS, write_as
 from specc.cli.profiling import ProfiledCommand, profile_option
 from specc.cli.terminal import print_diagnostics
 from specc.diagnostics import WARNINGS, Diagnostic, SpecError, did_you_mean
+from specc.diagnostics.visible import visible
 
 
 def _warning_names(
@@ -81,7 +82,7 @@ def command(
         failures += wrong
         warnings += [each for each in found if each.severity != "error"]
         if form == "text" and not wrong:
-            click.echo(f"{spec}: ok")
+            click.echo(f"{visible(str(spec))}: ok")
     if form != "text":
         write_as(form, _once([*failures, *warnings]), not failures)
         ctx.exit(WRONG if failures else 0)

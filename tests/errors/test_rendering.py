@@ -12,6 +12,8 @@ import click
 import pytest
 
 from specc.cli import terminal
+from specc.cli.boundary import guarded
+from specc.cli.group import cli
 from specc.cli.terminal import colour_allowed, styled
 from specc.diagnostics import Diagnostic, Note, Source, Span
 from specc.diagnostics.rendering import MAX_LINE
@@ -235,3 +237,13 @@ def test_elsewhere_there_is_no_pointer(
     assert capsys.readouterr().err == ""
     terminal.point_to_explanations([Diagnostic(f"E010{n}", "wrong") for n in range(1, 7)])
     assert capsys.readouterr().err == "\nfor more: specc explain E0101 E0102 E0103 E0104 ...\n"
+
+
+def test_the_name_of_a_right_spec_is_harmless_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = "net\x1b[2J\u202e.yaml"
+    Path(name).write_text("specc: 1\nname: net\ninputs: {x: [4]}\nlayers: [{dense: 3}]\n")
+    assert guarded(cli, ["check", name]) == 0
+    assert capsys.readouterr().out == "net<U+001B>[2J<U+202E>.yaml: ok\n"
