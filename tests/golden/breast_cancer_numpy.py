@@ -46,14 +46,19 @@ def channel_sum(x):
 def relu_gradient(dy, y):
     """Gradient of relu from its result y; at 0 it is 0."""
     dx = empty(dy.shape, dy.dtype)
-    np.multiply(dy, np.greater(y, 0, out=empty(y.shape, np.bool_)), out=dx)
+
+    def gradient(part):
+        positive = np.greater(y[part], 0, out=empty(y[part].shape, np.bool_))
+        np.multiply(dy[part], positive, out=dx[part])
+
+    map_parts(gradient, sample_parts(y))
     return dx
 
 
 def relu(x):
     """max(x, 0), element by element."""
     y = empty(x.shape, x.dtype)
-    np.maximum(x, 0, out=y)
+    map_parts(lambda part: np.maximum(x[part], 0, out=y[part]), sample_parts(x))
     return y
 
 
@@ -125,8 +130,24 @@ def added(a, b):
     if a.shape != b.shape or a.dtype != b.dtype:
         return np.asarray(a + b)
     y = empty(a.shape, a.dtype)
-    np.add(a, b, out=y)
+    map_parts(lambda part: np.add(a[part], b[part], out=y[part]), sample_parts(a))
     return y
+
+
+def map_parts(work, parts):
+    """[work(part) for part in parts], in parts that stay in the cache."""
+    return [work(part) for part in parts]
+
+
+def sample_parts(x):
+    """Slices of the batch x, each of as many samples as hold 2**17 numbers.
+
+    What a part computes stays in the cache. A call of NumPy on fewer numbers is over before another
+    thread has woken up.
+    """
+    samples = max(1, 2**17 * len(x) // max(x.size, 1))
+    for start in range(0, len(x), samples):
+        yield slice(start, start + samples)
 
 
 # Model ------------------------------------------------------------------------------------------
@@ -245,11 +266,11 @@ def metric_values(raw, targets):
 
 # Optimizer and schedule -------------------------------------------------------------------------
 def array_blocks(arrays, temporaries):
-    """Blocks of 2**15 numbers of arrays of one shape, and arrays for what is computed from them."""
+    """Blocks of 2**16 numbers of arrays of one shape, and arrays for what is computed from them."""
     flat = [array.reshape(-1) for array in arrays]
-    spare = empty((temporaries, min(flat[0].size, 2**15)), flat[0].dtype)
-    for start in range(0, flat[0].size, 2**15):
-        block = [array[start : start + 2**15] for array in flat]
+    spare = empty((temporaries, min(flat[0].size, 2**16)), flat[0].dtype)
+    for start in range(0, flat[0].size, 2**16):
+        block = [array[start : start + 2**16] for array in flat]
         yield *block, *spare[:, : block[0].size]
 
 

@@ -6,11 +6,15 @@ python image_classification_numpy.py train data.npz --epochs 3 --out w.safetenso
 """
 
 import argparse
+import ctypes
+import functools
 import hashlib
 import math
+import os
 import re
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -73,23 +77,29 @@ def update_statistics(moving_mean, moving_variance, mean, variance, keep):
 def relu_gradient(dy, y, out=None):
     """Gradient of relu from its result y; at 0 it is 0."""
     dx = empty(dy.shape, dy.dtype) if out is None else out
-    np.multiply(dy, np.greater(y, 0, out=empty(y.shape, np.bool_)), out=dx)
+
+    def gradient(part):
+        positive = np.greater(y[part], 0, out=empty(y[part].shape, np.bool_))
+        np.multiply(dy[part], positive, out=dx[part])
+
+    map_parts(gradient, sample_parts(y))
     return dx
 
 
 def relu(x):
     """max(x, 0), element by element."""
     y = empty(x.shape, x.dtype)
-    np.maximum(x, 0, out=y)
+    map_parts(lambda part: np.maximum(x[part], 0, out=y[part]), sample_parts(x))
     return y
 
 
 def image_parts(count, size):
-    """Slices of a batch of `count` images, each of as many as hold 2**17 numbers, at `size` each.
+    """Slices of a batch of `count` images, each of as many as hold 2**19 numbers, at `size` each.
 
-    What a part computes stays in the cache until its last step.
+    What a part computes is still in the cache at its next step. A call of NumPy on fewer numbers
+    would be over before another thread has woken up.
     """
-    images = max(1, 2**17 // size)
+    images = max(1, 2**19 // size)
     for start in range(0, count, images):
         yield slice(start, min(start + images, count))
 
@@ -163,9 +173,12 @@ def conv2d(x, kernel, strides=(1, 1), padding=((0, 0), (0, 0))):
     kernel_size, filters = kernel.shape[:2], kernel.shape[3]
     height, width = convolved_size(x.shape[1:3], kernel_size, strides, padding, (1, 1))
     y = empty((len(x), height, width, filters), x.dtype)
-    for part in image_parts(len(x), height * width * kernel[0].size // filters):
+
+    def convolve_part(part):
         images = padded_images(x[part], padding) if np.any(padding) else x[part]
         convolve(images, kernel, y[part], strides, (1, 1))
+
+    map_parts(convolve_part, image_parts(len(x), height * width * kernel[0].size // filters))
     return y
 
 
@@ -186,28 +199,39 @@ def convolve(x, kernel, y, strides, dilation):
             rows += product
 
 
-MEMORY = threading.local()  # each thread has its own: two never take the same block
-
-
 def conv2d_kernel_gradient(x, dy, kernel_shape, strides=(1, 1), padding=((0, 0), (0, 0))):
     """Gradient of conv2d with respect to its kernel: x (N, H, W, C), dy (N, OH, OW, F).
 
-    The patches' matrix, transposed, times dy.
+    The patches' matrix, transposed, times dy: the sum over the quarters of the batch.
     """
-    kernel_height, kernel_width, channels, filters = kernel_shape
+    quarter = -(-len(x) // 4)
+    parts = [slice(start, start + quarter) for start in range(0, len(x), quarter)]
+
+    def gradient(part):
+        images = padded_images(x[part], padding) if np.any(padding) else x[part]
+        return correlate(images, dy[part], kernel_shape, strides, (1, 1))
+
+    first, *others = map_parts(gradient, parts)
+    for other in others:
+        first += other
+    return np.asarray(first)
+
+
+def correlate(x, dy, kernel_shape, strides, dilation):
+    """The sum over all positions of what the kernel saw in x, padding and all, times dy."""
+    height, width, channels, filters = kernel_shape
     dkernel = empty(kernel_shape, dy.dtype)
     dkernel[...] = 0
     pixels = dy.shape[1] * dy.shape[2]
-    rows = by_rows(dkernel, strides, (1, 1)) and pixels >= 36  # products that are not too small
-    for part in image_parts(len(x), pixels * kernel_width * channels):
-        images = padded_images(x[part], padding) if np.any(padding) else x[part]
+    rows = by_rows(dkernel, strides, dilation) and pixels >= 36  # products that are not too small
+    for part in image_parts(len(x), pixels * width * channels):
         dpart = dy[part].reshape(-1, pixels, filters)
         if not rows:
-            patches = image_patches(images, (kernel_height, kernel_width), strides, (1, 1))
+            patches = image_patches(x[part], (height, width), strides, dilation)
             dkernel += (patches.T @ dpart.reshape(-1, filters)).reshape(kernel_shape)
             continue
-        patches = row_patches(images, kernel_width)
-        for i in range(kernel_height):
+        patches = row_patches(x[part], width)
+        for i in range(height):
             below = patches[:, i : i + dy.shape[1]].reshape(len(dpart), pixels, -1)
             products = empty((len(dpart), below.shape[-1], filters), dy.dtype)
             np.matmul(below.swapaxes(1, 2), dpart, out=products)
@@ -232,9 +256,10 @@ def conv2d_input_gradient(dy, kernel, input_shape, strides=(1, 1), padding=((0, 
         turned = np.ascontiguousarray(kernel[::-1, ::-1].swapaxes(2, 3))
         return conv2d(dy, turned, padding=around)
     dx = empty((batch, top + height + bottom, left + width + right, channels), dy.dtype)
-    dx[...] = 0
     turned = kernel.transpose(3, 0, 1, 2).reshape(filters, -1)
-    for part in image_parts(batch, out_height * out_width * turned.shape[1]):
+
+    def spread(part):
+        dx[part] = 0
         dpatches = empty((len(dy[part]), out_height, out_width, *kernel.shape[:3]), dy.dtype)
         products = dpatches.reshape(-1, turned.shape[1])
         np.matmul(dy[part].reshape(-1, filters), turned, out=products)
@@ -242,9 +267,14 @@ def conv2d_input_gradient(dy, kernel, input_shape, strides=(1, 1), padding=((0, 
             for j in range(kernel.shape[1]):
                 target = dx[part, i :: strides[0], j :: strides[1]]
                 target[:, :out_height, :out_width] += dpatches[:, :, :, i, j]
+
+    map_parts(spread, image_parts(batch, out_height * out_width * turned.shape[1]))
     if np.any(padding):
         dx = dx[:, top : top + height, left : left + width]
     return dx
+
+
+MEMORY = threading.local()  # each thread has its own: two never take the same block
 
 
 def references(blocks):
@@ -286,8 +316,8 @@ def empty(shape, dtype):
 
 
 def row_parts(x):
-    """Slices of the rows of x (M, S), each of as many as hold 2**15 numbers."""
-    rows = max(1, 2**15 // x.shape[1])
+    """Slices of the rows of x (M, S), each of as many as hold 2**17 numbers."""
+    rows = max(1, 2**17 // x.shape[1])
     for start in range(0, len(x), rows):
         yield slice(start, start + rows)
 
@@ -312,25 +342,29 @@ def channel_norm(x, gamma, beta, epsilon):
     """
     rows, channels = channel_rows(x), x.shape[-1]
     pixels, count = rows.shape[1] // channels, x.size // channels
-    mean = sum(sum_of_pixels(rows[part], channels) for part in row_parts(rows)) / count
     y, normalized = empty(rows.shape, x.dtype), empty(rows.shape, x.dtype)
+
+    def squares(part):
+        np.subtract(rows[part], means, out=normalized[part])
+        np.multiply(normalized[part], normalized[part], out=y[part])
+        return sum_of_pixels(y[part], channels)
+
+    parts = list(row_parts(rows))
+    mean = sum(map_parts(lambda part: sum_of_pixels(rows[part], channels), parts)) / count
     means = np.tile(mean, pixels)
-    variance = np.zeros_like(mean)
-    for part in row_parts(rows):
-        centred, squares = normalized[part], y[part]
-        np.subtract(rows[part], means, out=centred)
-        np.multiply(centred, centred, out=squares)
-        variance += sum_of_pixels(squares, channels)
-    variance /= count
+    variance = sum(map_parts(squares, parts)) / count
     inverse_deviation = 1 / np.sqrt(variance + epsilon)
     scale = np.tile(inverse_deviation, pixels)
     gammas = None if gamma is None else np.tile(gamma, pixels)
     betas = None if beta is None else np.tile(beta, pixels)
-    for part in row_parts(rows):
+
+    def scaled(part):
         normalized[part] *= scale
         np.multiply(normalized[part], 1 if gammas is None else gammas, out=y[part])
         if betas is not None:
             y[part] += betas
+
+    map_parts(scaled, parts)
     shaped = y.reshape(x.shape), normalized.reshape(x.shape)
     return *shaped, mean, variance, inverse_deviation
 
@@ -345,22 +379,41 @@ def channel_norm_gradient(dy, normalized, gamma, inverse_deviation, out=None):
     kept = normalized.reshape(rows.shape)
     pixels, count = rows.shape[1] // channels, dy.size // channels
     dx = channel_rows(empty(dy.shape, dy.dtype) if out is None else out)
-    dgamma, dbeta = np.zeros((2, channels), dy.dtype)
-    products = empty(rows[next(row_parts(rows))].shape, dy.dtype)
-    for part in row_parts(rows):
-        product = products[: len(rows[part])]
-        np.multiply(rows[part], kept[part], out=product)
-        dgamma += sum_of_pixels(product, channels)
-        dbeta += sum_of_pixels(rows[part], channels)
-    common, along = np.tile(dbeta / count, pixels), np.tile(dgamma / count, pixels)
-    scale = np.tile(inverse_deviation if gamma is None else inverse_deviation * gamma, pixels)
-    for part in row_parts(rows):
-        product = products[: len(rows[part])]
-        np.multiply(kept[part], along, out=product)
+
+    def sums(part):
+        product = np.multiply(rows[part], kept[part], out=empty(rows[part].shape, dy.dtype))
+        return np.stack([sum_of_pixels(each, channels) for each in (product, rows[part])])
+
+    def slope(part):
+        product = np.multiply(kept[part], along, out=empty(rows[part].shape, dy.dtype))
         np.subtract(rows[part], common, out=dx[part])
         dx[part] -= product
         dx[part] *= scale
+
+    parts = list(row_parts(rows))
+    dgamma, dbeta = np.sum(map_parts(sums, parts), axis=0)
+    common, along = np.tile(dbeta / count, pixels), np.tile(dgamma / count, pixels)
+    scale = np.tile(inverse_deviation if gamma is None else inverse_deviation * gamma, pixels)
+    map_parts(slope, parts)
     return dx.reshape(dy.shape), dgamma, dbeta
+
+
+def multiply(a, b, into):
+    """Writes the product of two matrices to `into`: a large one in four parts, side by side."""
+    rows, columns = into.shape
+    if rows * columns * len(b) < 2**23:
+        np.matmul(a, b, out=into)
+        return
+
+    def compute(part):
+        if rows >= columns:
+            np.matmul(a[part], b, out=into[part])
+        else:
+            np.matmul(a, b[:, part], out=into[:, part])
+
+    longer = max(rows, columns)
+    quarter = -(-longer // 4)
+    map_parts(compute, [slice(start, start + quarter) for start in range(0, longer, quarter)])
 
 
 def affine(x, kernel, bias=None):
@@ -369,7 +422,7 @@ def affine(x, kernel, bias=None):
     bias (K,) is added.
     """
     y = empty((*x.shape[:-1], kernel.shape[1]), x.dtype)
-    np.matmul(x.reshape(-1, x.shape[-1]), kernel, out=y.reshape(-1, y.shape[-1]))
+    multiply(x.reshape(-1, x.shape[-1]), kernel, y.reshape(-1, y.shape[-1]))
     if bias is not None:
         y += bias
     return y
@@ -379,7 +432,7 @@ def affine_kernel_gradient(x, dy):
     """Gradient of affine with respect to its kernel: x (..., D), dy (..., K) to (D, K)."""
     dkernel = empty((x.shape[-1], dy.shape[-1]), dy.dtype)
     rows, drows = x.reshape(-1, x.shape[-1]), dy.reshape(-1, dy.shape[-1])
-    np.matmul(rows.T, drows, out=dkernel)
+    multiply(rows.T, drows, dkernel)
     return dkernel
 
 
@@ -388,8 +441,98 @@ def added(a, b, out=None):
     if a.shape != b.shape or a.dtype != b.dtype:
         return np.asarray(a + b)
     y = empty(a.shape, a.dtype) if out is None else out
-    np.add(a, b, out=y)
+    map_parts(lambda part: np.add(a[part], b[part], out=y[part]), sample_parts(a))
     return y
+
+
+def row_maxima(x):
+    """The largest of each row of x (..., S), as (..., 1): that of its halves, again and again."""
+    while x.shape[-1] > 8 and x.shape[-1] % 2 == 0:
+        half = x.shape[-1] // 2
+        x = np.maximum(x[..., :half], x[..., half:])
+    return np.asarray(x.max(axis=-1, keepdims=True))
+
+
+def row_sums(x):
+    """The sum of each row of x (..., S), as (..., 1): a product with ones."""
+    return x @ np.ones((x.shape[-1], 1), x.dtype)
+
+
+def openblas(name):
+    """A function of the OpenBLAS in NumPy's wheels; None where NumPy has other products."""
+    library = ctypes.CDLL(np.linalg._umath_linalg.__file__)  # it is linked with OpenBLAS
+    return getattr(library, f"scipy_openblas_{name}64_", None)
+
+
+SET_PRODUCT_THREADS = openblas("set_num_threads")
+
+
+PRODUCT_THREADS = openblas("get_num_threads")() if SET_PRODUCT_THREADS else 1
+
+
+THREADS = min(PRODUCT_THREADS, 8)  # more of them would wait for the interpreter
+
+
+def on_own_threads(function):
+    """A decorator: while the function runs, a product is computed by the thread that calls it.
+
+    map_parts gives every processor its part. The threads of OpenBLAS would come on top of that:
+    between their products they wait in a loop, in the place of other work.
+    """
+
+    @functools.wraps(function)
+    def limited(*arguments, **options):
+        SET_PRODUCT_THREADS(1)
+        try:
+            return function(*arguments, **options)
+        finally:
+            SET_PRODUCT_THREADS(PRODUCT_THREADS)
+
+    return limited if PRODUCT_THREADS > 1 else function
+
+
+@functools.cache
+def helpers(process):
+    """The threads beside the main one. A process that was forked has none of its parent's."""
+    return ThreadPoolExecutor(THREADS - 1)
+
+
+def map_parts(work, parts):
+    """[work(part) for part in parts], in parts that stay in the cache."""
+    return map_on_threads(work, list(parts))
+
+
+def map_on_threads(work, parts):
+    """[work(part) for part in parts], on all processors: NumPy's loops run side by side.
+
+    The parts do not depend on the number of processors, so that the results do not either. Each
+    should take a tenth of a millisecond or more: to wake a thread takes that long.
+    """
+    results = [None] * len(parts)
+    waiting = iter(enumerate(parts))
+
+    def take():
+        for index, part in waiting:  # the next one goes to whoever asks first
+            results[index] = work(part)
+
+    count = min(THREADS, len(parts)) - 1
+    jobs = [helpers(os.getpid()).submit(take) for _ in range(count)]
+    take()
+    for job in jobs:
+        if not job.cancel():  # it has begun
+            job.result()
+    return results
+
+
+def sample_parts(x):
+    """Slices of the batch x, each of as many samples as hold 2**17 numbers.
+
+    What a part computes stays in the cache. A call of NumPy on fewer numbers is over before another
+    thread has woken up.
+    """
+    samples = max(1, 2**17 * len(x) // max(x.size, 1))
+    for start in range(0, len(x), samples):
+        yield slice(start, start + samples)
 
 
 # Model ------------------------------------------------------------------------------------------
@@ -425,6 +568,7 @@ class ImageClassification:
         self.parameters, self.seed = parameters, seed
 
 
+@on_own_threads
 def forward_backward(model, inputs, targets=None, sample_weights=None, step=0, training=True):
     """(loss, raw outputs, {path: gradient}); without targets raw outputs only.
 
@@ -1005,24 +1149,6 @@ def check_labels(labels, classes):
         raise ValueError(f"labels go from {labels.min()} to {labels.max()}, not 0 to {classes - 1}")
 
 
-def sparse_categorical_crossentropy_from_logits(logits, labels):
-    """-log of the labelled class's softmax: logits (..., classes), labels (...) from 0."""
-    check_labels(labels, logits.shape[-1])
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    log_total = np.log(np.exp(shifted).sum(axis=-1))
-    chosen = np.take_along_axis(shifted, labels[..., None], axis=-1)[..., 0]
-    return log_total - chosen
-
-
-def sparse_categorical_crossentropy_from_logits_gradient(logits, labels, *, weights):
-    """Gradient of sum(weights * sparse_categorical_crossentropy_from_logits)."""
-    gradient = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    gradient /= gradient.sum(axis=-1, keepdims=True)
-    chosen = np.take_along_axis(gradient, labels[..., None], axis=-1)
-    np.put_along_axis(gradient, labels[..., None], chosen - 1.0, axis=-1)
-    return weights[..., None] * gradient
-
-
 def value_weights(shape, dtype, sample_weights=None):
     """What each value of a loss counts in its mean; a sample's weight counts for all its values."""
     weights = np.ones(shape, dtype)
@@ -1042,6 +1168,44 @@ def sparse_categorical_accuracy(prediction, target):
     return prediction.argmax(-1) == target
 
 
+def shifted_logits(logits):
+    """The logits less the largest of each row."""
+    shifted = empty(logits.shape, logits.dtype)
+    np.subtract(logits, row_maxima(logits), out=shifted)
+    return shifted
+
+
+def sparse_categorical_crossentropy_from_logits_gradient(logits, labels, *, weights):
+    """Gradient of sum(weights * sparse_categorical_crossentropy_from_logits)."""
+    gradients = empty(logits.shape, logits.dtype)
+
+    def compute(part):
+        softmax, weight = shifted_logits(logits[part]), weights[part][..., None]
+        np.exp(softmax, out=softmax)
+        np.multiply(softmax, weight / row_sums(softmax), out=gradients[part])
+        places = labels[part][..., None]
+        chosen = np.take_along_axis(gradients[part], places, axis=-1)
+        np.put_along_axis(gradients[part], places, chosen - weight, axis=-1)
+
+    map_parts(compute, sample_parts(logits))
+    return gradients
+
+
+def sparse_categorical_crossentropy_from_logits(logits, labels):
+    """-log of the labelled class's softmax: logits (..., classes), labels (...) from 0."""
+    check_labels(labels, logits.shape[-1])
+    values = empty(labels.shape, logits.dtype)
+
+    def compute(part):
+        shifted = shifted_logits(logits[part])
+        chosen = np.take_along_axis(shifted, labels[part][..., None], axis=-1)[..., 0]
+        total = row_sums(np.exp(shifted, out=shifted))[..., 0]
+        np.subtract(np.log(total), chosen, out=values[part])
+
+    map_parts(compute, sample_parts(logits))
+    return values
+
+
 def total_loss(model, logits, targets, weights=None):
     """The weighted sum of all losses and penalties: a scalar."""
     return weighted_mean(
@@ -1057,11 +1221,11 @@ def metric_values(raw, targets):
 
 # Optimizer and schedule -------------------------------------------------------------------------
 def array_blocks(arrays, temporaries):
-    """Blocks of 2**15 numbers of arrays of one shape, and arrays for what is computed from them."""
+    """Blocks of 2**16 numbers of arrays of one shape, and arrays for what is computed from them."""
     flat = [array.reshape(-1) for array in arrays]
-    spare = empty((temporaries, min(flat[0].size, 2**15)), flat[0].dtype)
-    for start in range(0, flat[0].size, 2**15):
-        block = [array[start : start + 2**15] for array in flat]
+    spare = empty((temporaries, min(flat[0].size, 2**16)), flat[0].dtype)
+    for start in range(0, flat[0].size, 2**16):
+        block = [array[start : start + 2**16] for array in flat]
         yield *block, *spare[:, : block[0].size]
 
 

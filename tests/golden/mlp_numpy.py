@@ -120,6 +120,35 @@ def affine_kernel_gradient(x, dy):
     return dkernel
 
 
+def row_maxima(x):
+    """The largest of each row of x (..., S), as (..., 1): that of its halves, again and again."""
+    while x.shape[-1] > 8 and x.shape[-1] % 2 == 0:
+        half = x.shape[-1] // 2
+        x = np.maximum(x[..., :half], x[..., half:])
+    return np.asarray(x.max(axis=-1, keepdims=True))
+
+
+def row_sums(x):
+    """The sum of each row of x (..., S), as (..., 1): a product with ones."""
+    return x @ np.ones((x.shape[-1], 1), x.dtype)
+
+
+def map_parts(work, parts):
+    """[work(part) for part in parts], in parts that stay in the cache."""
+    return [work(part) for part in parts]
+
+
+def sample_parts(x):
+    """Slices of the batch x, each of as many samples as hold 2**17 numbers.
+
+    What a part computes stays in the cache. A call of NumPy on fewer numbers is over before another
+    thread has woken up.
+    """
+    samples = max(1, 2**17 * len(x) // max(x.size, 1))
+    for start in range(0, len(x), samples):
+        yield slice(start, start + samples)
+
+
 # Model ------------------------------------------------------------------------------------------
 class Mlp:
     """The arrays of a network by path, and the seed of its masks."""
@@ -177,24 +206,6 @@ def check_labels(labels, classes):
         raise ValueError(f"labels go from {labels.min()} to {labels.max()}, not 0 to {classes - 1}")
 
 
-def sparse_categorical_crossentropy_from_logits(logits, labels):
-    """-log of the labelled class's softmax: logits (..., classes), labels (...) from 0."""
-    check_labels(labels, logits.shape[-1])
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    log_total = np.log(np.exp(shifted).sum(axis=-1))
-    chosen = np.take_along_axis(shifted, labels[..., None], axis=-1)[..., 0]
-    return log_total - chosen
-
-
-def sparse_categorical_crossentropy_from_logits_gradient(logits, labels, *, weights):
-    """Gradient of sum(weights * sparse_categorical_crossentropy_from_logits)."""
-    gradient = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    gradient /= gradient.sum(axis=-1, keepdims=True)
-    chosen = np.take_along_axis(gradient, labels[..., None], axis=-1)
-    np.put_along_axis(gradient, labels[..., None], chosen - 1.0, axis=-1)
-    return weights[..., None] * gradient
-
-
 def value_weights(shape, dtype, sample_weights=None):
     """What each value of a loss counts in its mean; a sample's weight counts for all its values."""
     weights = np.ones(shape, dtype)
@@ -214,6 +225,44 @@ def sparse_categorical_accuracy(prediction, target):
     return prediction.argmax(-1) == target
 
 
+def shifted_logits(logits):
+    """The logits less the largest of each row."""
+    shifted = empty(logits.shape, logits.dtype)
+    np.subtract(logits, row_maxima(logits), out=shifted)
+    return shifted
+
+
+def sparse_categorical_crossentropy_from_logits_gradient(logits, labels, *, weights):
+    """Gradient of sum(weights * sparse_categorical_crossentropy_from_logits)."""
+    gradients = empty(logits.shape, logits.dtype)
+
+    def compute(part):
+        softmax, weight = shifted_logits(logits[part]), weights[part][..., None]
+        np.exp(softmax, out=softmax)
+        np.multiply(softmax, weight / row_sums(softmax), out=gradients[part])
+        places = labels[part][..., None]
+        chosen = np.take_along_axis(gradients[part], places, axis=-1)
+        np.put_along_axis(gradients[part], places, chosen - weight, axis=-1)
+
+    map_parts(compute, sample_parts(logits))
+    return gradients
+
+
+def sparse_categorical_crossentropy_from_logits(logits, labels):
+    """-log of the labelled class's softmax: logits (..., classes), labels (...) from 0."""
+    check_labels(labels, logits.shape[-1])
+    values = empty(labels.shape, logits.dtype)
+
+    def compute(part):
+        shifted = shifted_logits(logits[part])
+        chosen = np.take_along_axis(shifted, labels[part][..., None], axis=-1)[..., 0]
+        total = row_sums(np.exp(shifted, out=shifted))[..., 0]
+        np.subtract(np.log(total), chosen, out=values[part])
+
+    map_parts(compute, sample_parts(logits))
+    return values
+
+
 def total_loss(model, logits, targets, weights=None):
     """The weighted sum of all losses and penalties: a scalar."""
     return weighted_mean(
@@ -229,11 +278,11 @@ def metric_values(raw, targets):
 
 # Optimizer and schedule -------------------------------------------------------------------------
 def array_blocks(arrays, temporaries):
-    """Blocks of 2**15 numbers of arrays of one shape, and arrays for what is computed from them."""
+    """Blocks of 2**16 numbers of arrays of one shape, and arrays for what is computed from them."""
     flat = [array.reshape(-1) for array in arrays]
-    spare = empty((temporaries, min(flat[0].size, 2**15)), flat[0].dtype)
-    for start in range(0, flat[0].size, 2**15):
-        block = [array[start : start + 2**15] for array in flat]
+    spare = empty((temporaries, min(flat[0].size, 2**16)), flat[0].dtype)
+    for start in range(0, flat[0].size, 2**16):
+        block = [array[start : start + 2**16] for array in flat]
         yield *block, *spare[:, : block[0].size]
 
 

@@ -5,11 +5,15 @@ python speech_lstm_numpy.py train data.npz --epochs 3 --out w.safetensors
 """
 
 import argparse
+import ctypes
+import functools
 import hashlib
 import math
+import os
 import re
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -91,13 +95,31 @@ def empty(shape, dtype):
     return np.ndarray(shape, dtype, block)
 
 
+def multiply(a, b, into):
+    """Writes the product of two matrices to `into`: a large one in four parts, side by side."""
+    rows, columns = into.shape
+    if rows * columns * len(b) < 2**23:
+        np.matmul(a, b, out=into)
+        return
+
+    def compute(part):
+        if rows >= columns:
+            np.matmul(a[part], b, out=into[part])
+        else:
+            np.matmul(a, b[:, part], out=into[:, part])
+
+    longer = max(rows, columns)
+    quarter = -(-longer // 4)
+    map_parts(compute, [slice(start, start + quarter) for start in range(0, longer, quarter)])
+
+
 def affine(x, kernel, bias=None):
     """x (..., D) @ kernel (D, K), as one product over all rows.
 
     bias (K,) is added.
     """
     y = empty((*x.shape[:-1], kernel.shape[1]), x.dtype)
-    np.matmul(x.reshape(-1, x.shape[-1]), kernel, out=y.reshape(-1, y.shape[-1]))
+    multiply(x.reshape(-1, x.shape[-1]), kernel, y.reshape(-1, y.shape[-1]))
     if bias is not None:
         y += bias
     return y
@@ -107,7 +129,7 @@ def affine_kernel_gradient(x, dy):
     """Gradient of affine with respect to its kernel: x (..., D), dy (..., K) to (D, K)."""
     dkernel = empty((x.shape[-1], dy.shape[-1]), dy.dtype)
     rows, drows = x.reshape(-1, x.shape[-1]), dy.reshape(-1, dy.shape[-1])
-    np.matmul(rows.T, drows, out=dkernel)
+    multiply(rows.T, drows, dkernel)
     return dkernel
 
 
@@ -116,7 +138,7 @@ def added(a, b, out=None):
     if a.shape != b.shape or a.dtype != b.dtype:
         return np.asarray(a + b)
     y = empty(a.shape, a.dtype) if out is None else out
-    np.add(a, b, out=y)
+    map_parts(lambda part: np.add(a[part], b[part], out=y[part]), sample_parts(a))
     return y
 
 
@@ -142,23 +164,51 @@ def states_before(length, like):
     return states
 
 
+def lstm_steps(gates, from_hidden, hidden, cell, squashed):
+    """Step after step of lstm: fills the states h and c from their first, and tanh(c).
+
+    gates (T, 4H, N) are what the inputs give to them, and become the gates.
+    """
+    units = cell.shape[1]
+    product, added = (empty(each.shape[1:], each.dtype) for each in (gates, cell))
+    for t in range(len(gates)):
+        gate = gates[t]
+        np.matmul(from_hidden, hidden[t], out=product)
+        gate += product
+        np.tanh(gate, out=gate)
+        for sigmoids in (gate[: 2 * units], gate[3 * units :]):
+            sigmoids *= 0.5
+            sigmoids += 0.5
+        into, keep, candidate, out = gate.reshape(4, units, -1)
+        np.multiply(keep, cell[t], out=cell[t + 1])
+        np.multiply(into, candidate, out=added)
+        cell[t + 1] += added
+        np.tanh(cell[t + 1], out=squashed[t])
+        np.multiply(out, squashed[t], out=hidden[t + 1])
+
+
 def lstm_slopes(parts, cell, squashed):
     """How the gates' inputs act on c (the first three) and on h (the last), and how c acts on h.
 
     parts are the gates (T, 4, H, N), squashed is tanh of c.
     """
     slopes, cell_slope = empty(parts.shape, parts.dtype), empty(squashed.shape, parts.dtype)
-    np.subtract(1, parts, out=slopes)
-    slopes *= parts
-    slopes[:, 0] *= parts[:, 2]
-    slopes[:, 1] *= cell[:-1]
-    np.multiply(parts[:, 2], parts[:, 2], out=slopes[:, 2])
-    np.subtract(1, slopes[:, 2], out=slopes[:, 2])
-    slopes[:, 2] *= parts[:, 0]
-    slopes[:, 3] *= squashed
-    np.multiply(squashed, squashed, out=cell_slope)
-    np.subtract(1, cell_slope, out=cell_slope)
-    cell_slope *= parts[:, 3]
+
+    def slopes_of(part):
+        slope, (into, _, candidate, out) = slopes[part], parts[part].swapaxes(0, 1)
+        np.subtract(1, parts[part], out=slope)
+        slope *= parts[part]
+        slope[:, 0] *= candidate
+        slope[:, 1] *= cell[:-1][part]
+        np.multiply(candidate, candidate, out=slope[:, 2])
+        np.subtract(1, slope[:, 2], out=slope[:, 2])
+        slope[:, 2] *= into
+        slope[:, 3] *= squashed[part]
+        np.multiply(squashed[part], squashed[part], out=cell_slope[part])
+        np.subtract(1, cell_slope[part], out=cell_slope[part])
+        cell_slope[part] *= out
+
+    map_parts(slopes_of, sample_parts(parts))
     return slopes, cell_slope
 
 
@@ -175,31 +225,30 @@ def lstm(x, kernel, recurrent_kernel, bias=None):
     # sigmoids are halved beforehand, which is exact.
     scale = np.full(4 * units, 0.5, x.dtype)
     scale[2 * units : 3 * units] = 1
-    to_gates = np.ascontiguousarray((recurrent_kernel * scale).T)
+    from_input = np.ascontiguousarray((kernel * scale).T)
+    from_hidden = np.ascontiguousarray((recurrent_kernel * scale).T)
     gates = empty((length, 4 * units, batch), x.dtype)
-    np.matmul((kernel * scale).T, steps, out=gates)
-    if bias is not None:
-        gates += (bias * scale)[:, None]
+
+    def project(part):
+        np.matmul(from_input, steps[part], out=gates[part])
+        if bias is not None:
+            gates[part] += (bias * scale)[:, None]
+
+    map_parts(project, sample_parts(gates))
     squashed = empty((length, units, batch), x.dtype)
     hidden, cell = states_before(length, squashed[0]), states_before(length, squashed[0])
-    product, added = empty(gates.shape[1:], x.dtype), empty(cell.shape[1:], x.dtype)
-    for t in range(length):
-        gate = gates[t]
-        np.matmul(to_gates, hidden[t], out=product)
-        gate += product
-        np.tanh(gate, out=gate)
-        for sigmoids in (gate[: 2 * units], gate[3 * units :]):
-            sigmoids *= 0.5
-            sigmoids += 0.5
-        into, keep, candidate, out = gate.reshape(4, units, batch)
-        np.multiply(keep, cell[t], out=cell[t + 1])
-        np.multiply(into, candidate, out=added)
-        cell[t + 1] += added
-        np.tanh(cell[t + 1], out=squashed[t])
-        np.multiply(out, squashed[t], out=hidden[t + 1])
+    lstm_steps(gates, from_hidden, hidden, cell, squashed)
     outputs = hidden[1:]
     saved = steps, gates, hidden, cell, squashed
     return sample_major(outputs), hidden[-1].T, cell[-1].T, saved
+
+
+def row_maxima(x):
+    """The largest of each row of x (..., S), as (..., 1): that of its halves, again and again."""
+    while x.shape[-1] > 8 and x.shape[-1] % 2 == 0:
+        half = x.shape[-1] // 2
+        x = np.maximum(x[..., :half], x[..., half:])
+    return np.asarray(x.max(axis=-1, keepdims=True))
 
 
 def lstm_gradient(d_outputs, d_h, saved, kernel, recurrent_kernel):
@@ -228,13 +277,101 @@ def lstm_gradient(d_outputs, d_h, saved, kernel, recurrent_kernel):
         d_cell *= keep[t]
         np.matmul(recurrent_kernel, slopes[t].reshape(4 * units, batch), out=d_hidden)
     d_gates = slopes.reshape(length, 4 * units, batch)
-    dx = np.matmul(kernel, d_gates, out=empty(steps.shape, steps.dtype))
-    back = d_gates.swapaxes(1, 2)
-    products = [empty((length, len(each), 4 * units), dx.dtype) for each in (steps[0], hidden[0])]
-    dkernel = np.matmul(steps, back, out=products[0]).sum(axis=0)
-    drecurrent_kernel = np.matmul(hidden[:-1], back, out=products[1]).sum(axis=0)
-    dbias = (d_gates @ np.ones(batch, d_gates.dtype)).sum(axis=0)
-    return sample_major(dx), dkernel, drecurrent_kernel, dbias, d_hidden.T, d_cell.T
+    dx = empty(steps.shape, steps.dtype)
+
+    def of_parameters(part):
+        np.matmul(kernel, d_gates[part], out=dx[part])
+        back = d_gates[part].swapaxes(1, 2)
+        read = steps[part], hidden[:-1][part], np.ones((1, batch), dx.dtype)
+        return [np.matmul(each, back).sum(axis=0) for each in read]
+
+    parts_of_gradients = map_parts(of_parameters, sample_parts(d_gates))
+    dkernel, drecurrent_kernel, dbias = (
+        sum(each) for each in zip(*parts_of_gradients, strict=True)
+    )
+    return sample_major(dx), dkernel, drecurrent_kernel, dbias[0], d_hidden.T, d_cell.T
+
+
+def row_sums(x):
+    """The sum of each row of x (..., S), as (..., 1): a product with ones."""
+    return x @ np.ones((x.shape[-1], 1), x.dtype)
+
+
+def openblas(name):
+    """A function of the OpenBLAS in NumPy's wheels; None where NumPy has other products."""
+    library = ctypes.CDLL(np.linalg._umath_linalg.__file__)  # it is linked with OpenBLAS
+    return getattr(library, f"scipy_openblas_{name}64_", None)
+
+
+SET_PRODUCT_THREADS = openblas("set_num_threads")
+
+
+PRODUCT_THREADS = openblas("get_num_threads")() if SET_PRODUCT_THREADS else 1
+
+
+THREADS = min(PRODUCT_THREADS, 8)  # more of them would wait for the interpreter
+
+
+def on_own_threads(function):
+    """A decorator: while the function runs, a product is computed by the thread that calls it.
+
+    map_parts gives every processor its part. The threads of OpenBLAS would come on top of that:
+    between their products they wait in a loop, in the place of other work.
+    """
+
+    @functools.wraps(function)
+    def limited(*arguments, **options):
+        SET_PRODUCT_THREADS(1)
+        try:
+            return function(*arguments, **options)
+        finally:
+            SET_PRODUCT_THREADS(PRODUCT_THREADS)
+
+    return limited if PRODUCT_THREADS > 1 else function
+
+
+@functools.cache
+def helpers(process):
+    """The threads beside the main one. A process that was forked has none of its parent's."""
+    return ThreadPoolExecutor(THREADS - 1)
+
+
+def map_parts(work, parts):
+    """[work(part) for part in parts], in parts that stay in the cache."""
+    return map_on_threads(work, list(parts))
+
+
+def map_on_threads(work, parts):
+    """[work(part) for part in parts], on all processors: NumPy's loops run side by side.
+
+    The parts do not depend on the number of processors, so that the results do not either. Each
+    should take a tenth of a millisecond or more: to wake a thread takes that long.
+    """
+    results = [None] * len(parts)
+    waiting = iter(enumerate(parts))
+
+    def take():
+        for index, part in waiting:  # the next one goes to whoever asks first
+            results[index] = work(part)
+
+    count = min(THREADS, len(parts)) - 1
+    jobs = [helpers(os.getpid()).submit(take) for _ in range(count)]
+    take()
+    for job in jobs:
+        if not job.cancel():  # it has begun
+            job.result()
+    return results
+
+
+def sample_parts(x):
+    """Slices of the batch x, each of as many samples as hold 2**17 numbers.
+
+    What a part computes stays in the cache. A call of NumPy on fewer numbers is over before another
+    thread has woken up.
+    """
+    samples = max(1, 2**17 * len(x) // max(x.size, 1))
+    for start in range(0, len(x), samples):
+        yield slice(start, start + samples)
 
 
 # Model ------------------------------------------------------------------------------------------
@@ -247,6 +384,7 @@ class SpeechLstm:
         self.parameters, self.seed = parameters, seed
 
 
+@on_own_threads
 def forward_backward(model, inputs, targets=None, sample_weights=None, step=0, training=True):
     """(loss, raw outputs, {path: gradient}); without targets raw outputs only.
 
@@ -299,24 +437,6 @@ def check_labels(labels, classes):
         raise ValueError(f"labels go from {labels.min()} to {labels.max()}, not 0 to {classes - 1}")
 
 
-def sparse_categorical_crossentropy_from_logits(logits, labels):
-    """-log of the labelled class's softmax: logits (..., classes), labels (...) from 0."""
-    check_labels(labels, logits.shape[-1])
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    log_total = np.log(np.exp(shifted).sum(axis=-1))
-    chosen = np.take_along_axis(shifted, labels[..., None], axis=-1)[..., 0]
-    return log_total - chosen
-
-
-def sparse_categorical_crossentropy_from_logits_gradient(logits, labels, *, weights):
-    """Gradient of sum(weights * sparse_categorical_crossentropy_from_logits)."""
-    gradient = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    gradient /= gradient.sum(axis=-1, keepdims=True)
-    chosen = np.take_along_axis(gradient, labels[..., None], axis=-1)
-    np.put_along_axis(gradient, labels[..., None], chosen - 1.0, axis=-1)
-    return weights[..., None] * gradient
-
-
 def value_weights(shape, dtype, sample_weights=None):
     """What each value of a loss counts in its mean; a sample's weight counts for all its values."""
     weights = np.ones(shape, dtype)
@@ -336,6 +456,44 @@ def sparse_categorical_accuracy(prediction, target):
     return prediction.argmax(-1) == target
 
 
+def shifted_logits(logits):
+    """The logits less the largest of each row."""
+    shifted = empty(logits.shape, logits.dtype)
+    np.subtract(logits, row_maxima(logits), out=shifted)
+    return shifted
+
+
+def sparse_categorical_crossentropy_from_logits_gradient(logits, labels, *, weights):
+    """Gradient of sum(weights * sparse_categorical_crossentropy_from_logits)."""
+    gradients = empty(logits.shape, logits.dtype)
+
+    def compute(part):
+        softmax, weight = shifted_logits(logits[part]), weights[part][..., None]
+        np.exp(softmax, out=softmax)
+        np.multiply(softmax, weight / row_sums(softmax), out=gradients[part])
+        places = labels[part][..., None]
+        chosen = np.take_along_axis(gradients[part], places, axis=-1)
+        np.put_along_axis(gradients[part], places, chosen - weight, axis=-1)
+
+    map_parts(compute, sample_parts(logits))
+    return gradients
+
+
+def sparse_categorical_crossentropy_from_logits(logits, labels):
+    """-log of the labelled class's softmax: logits (..., classes), labels (...) from 0."""
+    check_labels(labels, logits.shape[-1])
+    values = empty(labels.shape, logits.dtype)
+
+    def compute(part):
+        shifted = shifted_logits(logits[part])
+        chosen = np.take_along_axis(shifted, labels[part][..., None], axis=-1)[..., 0]
+        total = row_sums(np.exp(shifted, out=shifted))[..., 0]
+        np.subtract(np.log(total), chosen, out=values[part])
+
+    map_parts(compute, sample_parts(logits))
+    return values
+
+
 def total_loss(model, logits, targets, weights=None):
     """The weighted sum of all losses and penalties: a scalar."""
     return weighted_mean(
@@ -351,11 +509,11 @@ def metric_values(raw, targets):
 
 # Optimizer and schedule -------------------------------------------------------------------------
 def array_blocks(arrays, temporaries):
-    """Blocks of 2**15 numbers of arrays of one shape, and arrays for what is computed from them."""
+    """Blocks of 2**16 numbers of arrays of one shape, and arrays for what is computed from them."""
     flat = [array.reshape(-1) for array in arrays]
-    spare = empty((temporaries, min(flat[0].size, 2**15)), flat[0].dtype)
-    for start in range(0, flat[0].size, 2**15):
-        block = [array[start : start + 2**15] for array in flat]
+    spare = empty((temporaries, min(flat[0].size, 2**16)), flat[0].dtype)
+    for start in range(0, flat[0].size, 2**16):
+        block = [array[start : start + 2**16] for array in flat]
         yield *block, *spare[:, : block[0].size]
 
 

@@ -44,7 +44,7 @@ def test_in_place_is_the_textbook_form(kind, conventions, options):
 
 
 def test_blocks_cover_every_number_once():
-    arrays = [np.zeros((3, 2**15)), np.ones((3, 2**15))]
+    arrays = [np.zeros((3, 2**16)), np.ones((3, 2**16))]
     for into, added, spare in array_blocks(arrays, 1):
         assert spare.shape == into.shape
         into += added

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from specc.backends.base import Backend
 from specc.backends.files import SHARED_PRELUDE, SourceFile, constants, header, top_level
-from specc.backends.numpy.program import RESERVED, NumpyProgram
+from specc.backends.numpy.program import OWN_THREADS, RESERVED, NumpyProgram
 from specc.backends.prelude import read_prelude
 from specc.backends.training_functions import Dialect, TrainingWriter
 from specc.backends.writer import class_name, format_source, literal
@@ -35,10 +35,11 @@ PRELUDE = (
     (_HERE / "prelude_random.py", "reproducibility"),
     (_HERE / "prelude" / "training.py", "training"),
 )
+_FAST_SECTIONS = {"blocks": "optimizer and schedule", "losses": "losses and metrics"}
 FAST_PRELUDE = (
     *PRELUDE,
     *(
-        (path, "optimizer and schedule" if path.stem == "blocks" else "layers")
+        (path, _FAST_SECTIONS.get(path.stem, "layers"))
         for path in sorted((_HERE / "prelude_fast").glob("*.py"))
     ),
 )
@@ -64,15 +65,17 @@ class NumpyBackend(Backend):
         functions = NumpyProgram(program, self.lower, NAMES)
         where = {path: (f"model.parameters[{literal(path)}]",) for path in functions.parameters}
         writer = TrainingWriter(program, dialect, self.lower, (), where, functions.trained)
-        file = SourceFile(prelude, writer.features(), {"np": "import numpy as np"})
+        trains = program.training is not None and only == "all"
+        text = functions.forward_backward() if trains else functions.forward()
+        shared = "shared" if OWN_THREADS in text else "alone"
+        file = SourceFile(prelude, writer.features() | {shared}, {"np": "import numpy as np"})
         name = class_name(program.name, NAMES)
         file.prelude_names = {"Model": name}
         file.specialized = ("layers", "losses and metrics")
         trained = set(functions.trained)
         frozen = [path for path in functions.parameters if path not in trained]
         file.add("model", model_class(name, frozen))
-        trains = program.training is not None and only == "all"
-        file.add("model", functions.forward_backward() if trains else functions.forward())
+        file.add("model", text)
         writer.write(file, only)
         return file.text(header(program, self.name, self.title), constants(program, self.name))
 

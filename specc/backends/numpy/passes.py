@@ -16,13 +16,24 @@ Statements = list[Statement]
 # Kernels whose results are theirs alone: no other name refers to their memory.
 _FRESH = frozenset(
     "added affine conv2d conv2d_input_gradient max_pool2d_gradient relu_gradient gelu_gradient "
-    "channel_norm_gradient last_axis_norm_gradient".split()
+    "gelu_tanh_gradient channel_norm_gradient last_axis_norm_gradient by_parts".split()
 )
 # Kernels whose results share no memory with what they read, as those of operators.
 _APART = _FRESH | {"affine_kernel_gradient", "conv2d_kernel_gradient", "channel_sum"}
 # Gradients that may be written over their first argument.
-_IN_PLACE = ("relu_gradient", "gelu_gradient", "channel_norm_gradient", "last_axis_norm_gradient")
-
+_IN_PLACE = (
+    "relu_gradient",
+    "gelu_gradient",
+    "gelu_tanh_gradient",
+    "channel_norm_gradient",
+    "last_axis_norm_gradient",
+)
+# Element-wise functions of several steps.
+_ELEMENT_WISE = frozenset(
+    f"{name}{part}"
+    for name in ("leaky_relu", "elu", "sigmoid", "silu", "tanh", "softplus")
+    for part in ("", "_gradient")
+)
 
 # Normalizations whose axes are an argument, and the kernels for one case of it.
 _NORMS = {
@@ -34,22 +45,25 @@ _NORMS = {
 
 
 def use_kernels(statements: Sequence[Statement]) -> Statements:
-    """Products with kernels, sums of arrays and normalizations of or along the last axis become
-    calls that compute in reused memory.
+    """Products with kernels, sums of arrays, normalizations of or along the last axis and
+    element-wise functions of large arrays become calls that compute in reused memory.
     """
     return [
-        each.computing(_Products(each.rank).visit(each.value)) if each.value is not None else each
+        each.computing(_Products(each).visit(each.value)) if each.value is not None else each
         for each in statements
     ]
 
 
 class _Products(ast.NodeTransformer):
-    def __init__(self, rank: int) -> None:
-        self.rank = rank  # of the result, 0 where it is not known
+    def __init__(self, statement: Statement) -> None:
+        self.rank = statement.rank  # of the result, 0 where it is not known
+        self.large = bool(statement.large)
 
     def visit_Call(self, node: ast.Call) -> ast.expr:  # noqa: N802
         self.generic_visit(node)
         function = ast.unparse(node.func)
+        if self.large and function in _ELEMENT_WISE and not node.keywords:
+            return ast.Call(ast.Name("by_parts"), [node.func, *node.args], node.keywords)
         if function in _NORMS and self.rank:
             place = 4 if function.endswith("gradient") else 3
             axes, last = ast.literal_eval(node.args[place]), self.rank - 1

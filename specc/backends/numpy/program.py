@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import field, replace
 
 from specc.backends.base import repeated_inputs, template_fields
@@ -37,6 +37,20 @@ RESERVED = frozenset(
         "training",
     }
 )
+
+
+# The decorator of a function that computes on threads of its own.
+OWN_THREADS = "on_own_threads"
+# Kernels whose parts take long enough to be shared out to threads.
+_SHARED_OUT = re.compile(
+    r"\b(conv2d|channel_norm|last_axis_norm|max_pool2d|scaled_dot_product_attention"
+    r"|multi_head_attention|lstm)\("
+)
+
+
+def shares_out(lines: Iterable[str]) -> bool:
+    """Whether one of these statements calls a kernel of many long parts."""
+    return any(map(_SHARED_OUT.search, lines))
 
 
 # What takes some of the results of a call.
@@ -113,12 +127,14 @@ class NumpyProgram:
             self._statement(node, body, readers, training=False)
         self._record(body)
         body.lines.append(f"    return {self._results(body)}")
+        lines = self._improved(body, [])
         return "\n".join(
             [
+                *self._decorators(lines),
                 "def forward(model, inputs):",
                 '    """The forward pass in inference mode."""',
                 *self._prologue(),
-                *self._improved(body, []),
+                *lines,
             ]
         )
 
@@ -134,6 +150,10 @@ class NumpyProgram:
 
     def _prologue(self) -> list[str]:
         return ["    p = model.parameters"] if self.parameters else []
+
+    def _decorators(self, lines: list[str]) -> list[str]:
+        """A function of large kernels computes on threads of its own."""
+        return [f"@{OWN_THREADS}"] if self.program.optimize and shares_out(lines) else []
 
     def _results(self, body: Statements) -> str:
         return ", ".join(body.text(value) for value in self.graph.outputs)
@@ -228,8 +248,10 @@ class NumpyProgram:
         body.lines.append("    g = {}")
         self._backward(body, backward, roots)
         body.lines.append(f"    return loss, {raw}, {{path: g[path] for path in p if path in g}}")
+        lines = self._improved(body, backward)
         return "\n".join(
             [
+                *self._decorators(lines),
                 "def forward_backward(",
                 "    model, inputs, targets=None, sample_weights=None, step=0, training=True",
                 "):",
@@ -238,7 +260,7 @@ class NumpyProgram:
                 "    training=False is inference mode.",
                 '    """',
                 *self._prologue(),
-                *self._improved(body, backward),
+                *lines,
             ]
         )
 

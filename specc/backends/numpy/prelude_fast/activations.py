@@ -1,24 +1,31 @@
 """Activations and their gradients in reused memory. A gradient may be written over dy."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
 from specc.backends.numpy.prelude.activations import erf_block
 from specc.backends.numpy.prelude_fast.memory import empty
+from specc.backends.numpy.prelude_fast.threads import map_parts, sample_parts
 
 
 def relu(x: np.ndarray) -> np.ndarray:
     """max(x, 0), element by element."""
     y = empty(x.shape, x.dtype)
-    np.maximum(x, 0, out=y)
+    map_parts(lambda part: np.maximum(x[part], 0, out=y[part]), sample_parts(x))
     return y
 
 
 def relu_gradient(dy: np.ndarray, y: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
     """Gradient of relu from its result y; at 0 it is 0."""
     dx = empty(dy.shape, dy.dtype) if out is None else out
-    np.multiply(dy, np.greater(y, 0, out=empty(y.shape, np.bool_)), out=dx)
+
+    def gradient(part: slice) -> None:
+        positive = np.greater(y[part], 0, out=empty(y[part].shape, np.bool_))
+        np.multiply(dy[part], positive, out=dx[part])
+
+    map_parts(gradient, sample_parts(y))
     return dx
 
 
@@ -58,3 +65,63 @@ def gelu_gradient(dy: np.ndarray, x: np.ndarray, out: np.ndarray | None = None) 
         slope += normal_distribution(flat[part])
         np.multiply(flat_dy[part], slope, out=flat_dx[part])
     return out
+
+
+def gelu_bend(x: np.ndarray, into: np.ndarray) -> np.ndarray:
+    """Writes tanh(sqrt(2 / pi) * (x + 0.044715 * x^3)) to `into`."""
+    np.multiply(x, x, out=into)
+    into *= 0.035677408136300125
+    into += 0.7978845608028654
+    into *= x
+    np.tanh(into, out=into)
+    return into
+
+
+def gelu_tanh(x: np.ndarray) -> np.ndarray:
+    """The approximation of gelu by tanh(sqrt(2 / pi) * (x + 0.044715 * x^3))."""
+    y = empty(x.shape, x.dtype)
+
+    def values(part: slice) -> None:
+        bend = gelu_bend(x[part], y[part])
+        bend += 1
+        bend *= 0.5
+        bend *= x[part]
+
+    map_parts(values, sample_parts(x))
+    return y
+
+
+def gelu_tanh_gradient(dy: np.ndarray, x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    """Gradient of gelu_tanh from its input x."""
+    dx = empty(dy.shape, dy.dtype) if out is None else out
+
+    def gradient(part: slice) -> None:
+        inner, bend = empty((2, *x[part].shape), x.dtype)
+        gelu_bend(x[part], bend)
+        np.multiply(x[part], x[part], out=inner)
+        inner *= 0.10703222440890037
+        inner += 0.7978845608028654
+        inner *= x[part]
+        inner *= 1 - bend * bend
+        bend += 1
+        bend += inner
+        bend *= 0.5
+        np.multiply(dy[part], bend, out=dx[part])
+
+    map_parts(gradient, sample_parts(x))
+    return dx
+
+
+def by_parts(function: Callable[..., np.ndarray], x: np.ndarray, *others: Any) -> np.ndarray:
+    """function(x, *others), element by element, in parts.
+
+    What it computes on the way stays in the cache.
+    """
+    y = empty(x.shape, x.dtype)
+
+    def compute(part: slice) -> None:
+        given = (each[part] if isinstance(each, np.ndarray) else each for each in others)
+        y[part] = function(x[part], *given)
+
+    map_parts(compute, sample_parts(x))
+    return y

@@ -1,8 +1,14 @@
 """Scaled dot-product attention, sample by sample in reused memory, and its heads."""
 
+from typing import Any
+
 import numpy as np
 
+from specc.backends.numpy.prelude.normalization import channel_sum
 from specc.backends.numpy.prelude_fast.memory import empty
+from specc.backends.numpy.prelude_fast.products import affine, affine_kernel_gradient
+from specc.backends.numpy.prelude_fast.rows import row_maxima, row_sums
+from specc.backends.numpy.prelude_fast.threads import map_parts, sample_parts
 
 
 def attention_weights(
@@ -15,23 +21,26 @@ def attention_weights(
     of a query that may attend to nothing are 0, as in torch's scaled_dot_product_attention.
     """
     weights = empty((*query.shape[:3], key.shape[2]), query.dtype)
-    scaled = empty(query.shape[1:], query.dtype)
     allowed = mask
     if causal:
         past = np.tri(*weights.shape[2:], dtype=np.bool_)
         allowed = past if mask is None else mask & past
     if allowed is not None:
         offsets = np.where(allowed, 0, np.finfo(weights.dtype).min).astype(weights.dtype)
-        offsets = np.broadcast_to(offsets, (len(weights), *offsets.shape[-3:]))
-    for sample in range(len(weights)):
-        scores = weights[sample]
-        np.multiply(query[sample], key.shape[-1] ** -0.5, out=scaled)
-        np.matmul(scaled, key[sample].swapaxes(1, 2), out=scores)
+        offsets = offsets.reshape((1,) * (4 - offsets.ndim) + offsets.shape)
+        offsets = np.broadcast_to(offsets, (len(weights), *offsets.shape[1:]))
+
+    def attend(part: slice) -> None:
+        scores, scaled = weights[part], empty(query[part].shape, query.dtype)
+        np.multiply(query[part], key.shape[-1] ** -0.5, out=scaled)
+        np.matmul(scaled, key[part].swapaxes(2, 3), out=scores)
         if allowed is not None:
-            scores += offsets[sample]
-        scores -= scores.max(axis=-1, keepdims=True)
+            scores += offsets[part]
+        scores -= row_maxima(scores)
         np.exp(scores, out=scores)
-        scores /= scores.sum(axis=-1, keepdims=True)
+        scores *= 1 / row_sums(scores)
+
+    map_parts(attend, sample_parts(weights))
     if mask is not None:
         weights *= allowed
     return weights
@@ -49,78 +58,68 @@ def scaled_dot_product_attention(
     A query that may attend to nothing gets 0.
     """
     weights = attention_weights(query, key, mask, causal)
-    return heads_of(weights, value), weights
+    y = empty_heads((*query.shape[:3], value.shape[3]), value.dtype)
+    map_parts(lambda i: np.matmul(weights[i], value[i], out=y[i]), sample_parts(weights))
+    return y, weights
 
 
-def heads_of(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """a @ b of heads (N, heads, ...), laid out so that joining the heads copies nothing."""
-    batch, heads, steps, size = *a.shape[:3], b.shape[-1]
-    product = empty((batch, steps, heads, size), a.dtype).swapaxes(1, 2)
-    np.matmul(a, b, out=product)
-    return product
+def empty_heads(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """Room for heads (N, heads, T, K), laid out so that joining them copies nothing."""
+    batch, heads, steps, size = shape
+    return empty((batch, steps, heads, size), dtype).swapaxes(1, 2)
 
 
 def scaled_dot_product_attention_gradient(
     dy: np.ndarray, weights: np.ndarray, query: np.ndarray, key: np.ndarray, value: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Gradients of scaled_dot_product_attention with respect to query, key and value."""
-    dscores = empty(weights.shape, weights.dtype)
-    products = empty(weights.shape[1:], weights.dtype)
-    for sample in range(len(weights)):
-        dscore, weight = dscores[sample], weights[sample]
-        np.matmul(dy[sample], value[sample].swapaxes(1, 2), out=dscore)
+    dquery, dkey, dvalue = (empty_heads(x.shape, x.dtype) for x in (query, key, value))
+
+    def gradients(part: slice) -> None:
+        weight = weights[part]
+        dscore, products = empty(weight.shape, weight.dtype), empty(weight.shape, weight.dtype)
+        np.matmul(weight.swapaxes(2, 3), dy[part], out=dvalue[part])
+        np.matmul(dy[part], value[part].swapaxes(2, 3), out=dscore)
         np.multiply(dscore, weight, out=products)
-        dscore -= products.sum(axis=-1, keepdims=True)
-        dscore *= weight
-        dscore *= key.shape[-1] ** -0.5
-    dquery, dkey = heads_of(dscores, key), heads_of(dscores.swapaxes(2, 3), query)
-    return dquery, dkey, heads_of(weights.swapaxes(2, 3), dy)
+        dscore -= row_sums(products)
+        np.multiply(weight, key.shape[-1] ** -0.5, out=products)
+        dscore *= products
+        np.matmul(dscore, key[part], out=dquery[part])
+        np.matmul(dscore.swapaxes(2, 3), query[part], out=dkey[part])
+
+    map_parts(gradients, sample_parts(weights))
+    return dquery, dkey, dvalue
 
 
 def split_heads(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None = None) -> np.ndarray:
     """x (N, T, D) projected into heads, (N, heads, T, K): kernel (D, heads, K), bias (heads, K)."""
-    batch, steps, size = x.shape
-    y = empty((batch, steps, *kernel.shape[1:]), x.dtype)
-    rows = y.reshape(batch * steps, -1)
-    np.matmul(x.reshape(-1, size), kernel.reshape(size, -1), out=rows)
-    if bias is not None:
-        rows += bias.reshape(-1)
-    return y.swapaxes(1, 2)
+    biases = None if bias is None else bias.reshape(-1)
+    y = affine(x, kernel.reshape(len(kernel), -1), bias=biases)
+    return y.reshape(*x.shape[:2], *kernel.shape[1:]).swapaxes(1, 2)
 
 
 def split_heads_gradient(
     dy: np.ndarray, x: np.ndarray, kernel: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Gradients of split_heads with respect to x, kernel and bias."""
-    rows = dy.swapaxes(1, 2).reshape(-1, kernel[0].size)
-    dx, dkernel = empty(x.shape, x.dtype), empty(kernel.shape, x.dtype)
-    flat = x.reshape(-1, x.shape[-1])
-    np.matmul(rows, kernel.reshape(len(kernel), -1).T, out=dx.reshape(flat.shape))
-    np.matmul(flat.T, rows, out=dkernel.reshape(len(kernel), -1))
-    dbias = np.ones(len(rows), rows.dtype) @ rows
-    return dx, dkernel, dbias.reshape(kernel.shape[1:])
+    rows = dy.swapaxes(1, 2).reshape(*x.shape[:2], kernel[0].size)
+    dx = affine(rows, kernel.reshape(len(kernel), -1).T)
+    dkernel = affine_kernel_gradient(x, rows)
+    return dx, dkernel.reshape(kernel.shape), channel_sum(rows).reshape(kernel.shape[1:])
 
 
 def join_heads(y: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None = None) -> np.ndarray:
     """y (N, heads, T, K) projected to (N, T, D): kernel (heads, K, D), bias (D,)."""
-    rows = y.swapaxes(1, 2).reshape(len(y), y.shape[2], -1)
-    x = empty((*rows.shape[:2], kernel.shape[-1]), y.dtype)
-    flat = x.reshape(-1, kernel.shape[-1])
-    np.matmul(rows.reshape(len(flat), -1), kernel.reshape(-1, kernel.shape[-1]), out=flat)
-    if bias is not None:
-        flat += bias
-    return x
+    joined = y.swapaxes(1, 2).reshape(len(y), y.shape[2], -1)
+    return affine(joined, kernel.reshape(-1, kernel.shape[-1]), bias=bias)
 
 
 def join_heads_gradient(
     dx: np.ndarray, y: np.ndarray, kernel: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Gradients of join_heads with respect to y, kernel and bias; dx belongs to its result."""
-    rows = dx.reshape(-1, dx.shape[-1])
-    flat = kernel.reshape(-1, kernel.shape[-1])
-    heads, size = kernel.shape[:2]
-    dy, dkernel = empty((*dx.shape[:2], heads, size), dx.dtype), empty(kernel.shape, dx.dtype)
-    np.matmul(rows, flat.T, out=dy.reshape(len(rows), -1))
-    joined = y.swapaxes(1, 2).reshape(-1, heads * size)
-    np.matmul(joined.T, rows, out=dkernel.reshape(flat.shape))
-    return dy.swapaxes(1, 2), dkernel, np.ones(len(rows), rows.dtype) @ rows
+    joined = y.swapaxes(1, 2).reshape(*dx.shape[:2], -1)
+    dy = affine(dx, kernel.reshape(-1, kernel.shape[-1]).T)
+    dkernel = affine_kernel_gradient(joined, dx)
+    heads = dy.reshape(*dx.shape[:2], *kernel.shape[:2]).swapaxes(1, 2)
+    return heads, dkernel.reshape(kernel.shape), channel_sum(dx)

@@ -5,14 +5,16 @@ from collections.abc import Iterator
 import numpy as np
 
 from specc.backends.numpy.prelude_fast.memory import empty
+from specc.backends.numpy.prelude_fast.threads import map_parts
 
 
 def image_parts(count: int, size: int) -> Iterator[slice]:
-    """Slices of a batch of `count` images, each of as many as hold 2**17 numbers, at `size` each.
+    """Slices of a batch of `count` images, each of as many as hold 2**19 numbers, at `size` each.
 
-    What a part computes stays in the cache until its last step.
+    What a part computes is still in the cache at its next step. A call of NumPy on fewer numbers
+    would be over before another thread has woken up.
     """
-    images = max(1, 2**17 // size)
+    images = max(1, 2**19 // size)
     for start in range(0, count, images):
         yield slice(start, min(start + images, count))
 
@@ -98,13 +100,16 @@ def conv2d(
     kernel_size, filters = kernel.shape[:2], kernel.shape[3]
     height, width = convolved_size(x.shape[1:3], kernel_size, strides, padding, dilation)
     y = empty((len(x), height, width, filters), x.dtype)
-    for part in image_parts(len(x), height * width * kernel[0].size // filters):
+
+    def convolve_part(part: slice) -> None:
         images = padded_images(x[part], padding) if np.any(padding) else x[part]
         convolve(images, kernel, y[part], strides, dilation)
         if bias is not None:
             y[part] += bias
         if relu:
             np.maximum(y[part], 0, out=y[part])
+
+    map_parts(convolve_part, image_parts(len(x), height * width * kernel[0].size // filters))
     return y
 
 
@@ -150,22 +155,42 @@ def conv2d_kernel_gradient(
 ) -> np.ndarray:
     """Gradient of conv2d with respect to its kernel: x (N, H, W, C), dy (N, OH, OW, F).
 
-    The patches' matrix, transposed, times dy.
+    The patches' matrix, transposed, times dy: the sum over the quarters of the batch.
     """
-    kernel_height, kernel_width, channels, filters = kernel_shape
+    quarter = -(-len(x) // 4)
+    parts = [slice(start, start + quarter) for start in range(0, len(x), quarter)]
+
+    def gradient(part: slice) -> np.ndarray:
+        images = padded_images(x[part], padding) if np.any(padding) else x[part]
+        return correlate(images, dy[part], kernel_shape, strides, dilation)
+
+    first, *others = map_parts(gradient, parts)
+    for other in others:
+        first += other
+    return np.asarray(first)
+
+
+def correlate(
+    x: np.ndarray,
+    dy: np.ndarray,
+    kernel_shape: tuple[int, ...],
+    strides: tuple[int, int],
+    dilation: tuple[int, int],
+) -> np.ndarray:
+    """The sum over all positions of what the kernel saw in x, padding and all, times dy."""
+    height, width, channels, filters = kernel_shape
     dkernel = empty(kernel_shape, dy.dtype)
     dkernel[...] = 0
     pixels = dy.shape[1] * dy.shape[2]
     rows = by_rows(dkernel, strides, dilation) and pixels >= 36  # products that are not too small
-    for part in image_parts(len(x), pixels * kernel_width * channels):
-        images = padded_images(x[part], padding) if np.any(padding) else x[part]
+    for part in image_parts(len(x), pixels * width * channels):
         dpart = dy[part].reshape(-1, pixels, filters)
         if not rows:
-            patches = image_patches(images, (kernel_height, kernel_width), strides, dilation)
+            patches = image_patches(x[part], (height, width), strides, dilation)
             dkernel += (patches.T @ dpart.reshape(-1, filters)).reshape(kernel_shape)
             continue
-        patches = row_patches(images, kernel_width)
-        for i in range(kernel_height):
+        patches = row_patches(x[part], width)
+        for i in range(height):
             below = patches[:, i : i + dy.shape[1]].reshape(len(dpart), pixels, -1)
             products = empty((len(dpart), below.shape[-1], filters), dy.dtype)
             np.matmul(below.swapaxes(1, 2), dpart, out=products)
@@ -197,9 +222,10 @@ def conv2d_input_gradient(
         turned = np.ascontiguousarray(kernel[::-1, ::-1].swapaxes(2, 3))
         return conv2d(dy, turned, padding=around)
     dx = empty((batch, top + height + bottom, left + width + right, channels), dy.dtype)
-    dx[...] = 0
     turned = kernel.transpose(3, 0, 1, 2).reshape(filters, -1)
-    for part in image_parts(batch, out_height * out_width * turned.shape[1]):
+
+    def spread(part: slice) -> None:
+        dx[part] = 0
         dpatches = empty((len(dy[part]), out_height, out_width, *kernel.shape[:3]), dy.dtype)
         products = dpatches.reshape(-1, turned.shape[1])
         np.matmul(dy[part].reshape(-1, filters), turned, out=products)
@@ -207,6 +233,8 @@ def conv2d_input_gradient(
             for j in range(kernel.shape[1]):
                 target = dx[part, i * dilation[0] :: strides[0], j * dilation[1] :: strides[1]]
                 target[:, :out_height, :out_width] += dpatches[:, :, :, i, j]
+
+    map_parts(spread, image_parts(batch, out_height * out_width * turned.shape[1]))
     if np.any(padding):
         dx = dx[:, top : top + height, left : left + width]
     return dx

@@ -5,11 +5,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from specc.backends.numpy.prelude_fast.memory import empty
+from specc.backends.numpy.prelude_fast.threads import map_parts
 
 
 def row_parts(x: np.ndarray) -> Iterator[slice]:
-    """Slices of the rows of x (M, S), each of as many as hold 2**15 numbers."""
-    rows = max(1, 2**15 // x.shape[1])
+    """Slices of the rows of x (M, S), each of as many as hold 2**17 numbers."""
+    rows = max(1, 2**17 // x.shape[1])
     for start in range(0, len(x), rows):
         yield slice(start, start + rows)
 
@@ -36,25 +37,29 @@ def channel_norm(
     """
     rows, channels = channel_rows(x), x.shape[-1]
     pixels, count = rows.shape[1] // channels, x.size // channels
-    mean = sum(sum_of_pixels(rows[part], channels) for part in row_parts(rows)) / count
     y, normalized = empty(rows.shape, x.dtype), empty(rows.shape, x.dtype)
+
+    def squares(part: slice) -> np.ndarray:
+        np.subtract(rows[part], means, out=normalized[part])
+        np.multiply(normalized[part], normalized[part], out=y[part])
+        return sum_of_pixels(y[part], channels)
+
+    parts = list(row_parts(rows))
+    mean = sum(map_parts(lambda part: sum_of_pixels(rows[part], channels), parts)) / count
     means = np.tile(mean, pixels)
-    variance = np.zeros_like(mean)
-    for part in row_parts(rows):
-        centred, squares = normalized[part], y[part]
-        np.subtract(rows[part], means, out=centred)
-        np.multiply(centred, centred, out=squares)
-        variance += sum_of_pixels(squares, channels)
-    variance /= count
+    variance = sum(map_parts(squares, parts)) / count
     inverse_deviation = 1 / np.sqrt(variance + epsilon)
     scale = np.tile(inverse_deviation, pixels)
     gammas = None if gamma is None else np.tile(gamma, pixels)
     betas = None if beta is None else np.tile(beta, pixels)
-    for part in row_parts(rows):
+
+    def scaled(part: slice) -> None:
         normalized[part] *= scale
         np.multiply(normalized[part], 1 if gammas is None else gammas, out=y[part])
         if betas is not None:
             y[part] += betas
+
+    map_parts(scaled, parts)
     shaped = y.reshape(x.shape), normalized.reshape(x.shape)
     return *shaped, mean, variance, inverse_deviation
 
@@ -75,21 +80,22 @@ def channel_norm_gradient(
     kept = normalized.reshape(rows.shape)
     pixels, count = rows.shape[1] // channels, dy.size // channels
     dx = channel_rows(empty(dy.shape, dy.dtype) if out is None else out)
-    dgamma, dbeta = np.zeros((2, channels), dy.dtype)
-    products = empty(rows[next(row_parts(rows))].shape, dy.dtype)
-    for part in row_parts(rows):
-        product = products[: len(rows[part])]
-        np.multiply(rows[part], kept[part], out=product)
-        dgamma += sum_of_pixels(product, channels)
-        dbeta += sum_of_pixels(rows[part], channels)
-    common, along = np.tile(dbeta / count, pixels), np.tile(dgamma / count, pixels)
-    scale = np.tile(inverse_deviation if gamma is None else inverse_deviation * gamma, pixels)
-    for part in row_parts(rows):
-        product = products[: len(rows[part])]
-        np.multiply(kept[part], along, out=product)
+
+    def sums(part: slice) -> np.ndarray:
+        product = np.multiply(rows[part], kept[part], out=empty(rows[part].shape, dy.dtype))
+        return np.stack([sum_of_pixels(each, channels) for each in (product, rows[part])])
+
+    def slope(part: slice) -> None:
+        product = np.multiply(kept[part], along, out=empty(rows[part].shape, dy.dtype))
         np.subtract(rows[part], common, out=dx[part])
         dx[part] -= product
         dx[part] *= scale
+
+    parts = list(row_parts(rows))
+    dgamma, dbeta = np.sum(map_parts(sums, parts), axis=0)
+    common, along = np.tile(dbeta / count, pixels), np.tile(dgamma / count, pixels)
+    scale = np.tile(inverse_deviation if gamma is None else inverse_deviation * gamma, pixels)
+    map_parts(slope, parts)
     return dx.reshape(dy.shape), dgamma, dbeta
 
 
@@ -105,7 +111,8 @@ def last_axis_norm(
     y, normalized = empty(rows.shape, x.dtype), empty(rows.shape, x.dtype)
     inverse_deviation = empty((len(rows), 1), x.dtype)
     ones = np.ones((size, 1), x.dtype)
-    for part in row_parts(rows):
+
+    def normalize(part: slice) -> None:
         centred, squares = normalized[part], y[part]
         np.subtract(rows[part], rows[part] @ ones / size, out=centred)
         np.multiply(centred, centred, out=squares)
@@ -114,6 +121,8 @@ def last_axis_norm(
         np.multiply(centred, 1 if gamma is None else gamma, out=y[part])
         if beta is not None:
             y[part] += beta
+
+    map_parts(normalize, row_parts(rows))
     deviations = inverse_deviation.reshape(*x.shape[:-1], 1)
     return y.reshape(x.shape), normalized.reshape(x.shape), deviations
 
@@ -130,14 +139,13 @@ def last_axis_norm_gradient(
     rows, kept = dy.reshape(-1, size), normalized.reshape(-1, size)
     deviations = inverse_deviation.reshape(-1, 1)
     dx = (empty(dy.shape, dy.dtype) if out is None else out).reshape(rows.shape)
-    dgamma, dbeta = np.zeros((2, size), dy.dtype)
     ones = np.ones((size, 1), dy.dtype)
-    products = empty(rows[next(row_parts(rows))].shape, dy.dtype)
-    for part in row_parts(rows):
-        product, slope = products[: len(rows[part])], dx[part]
+
+    def gradient(part: slice) -> np.ndarray:
+        product, slope = empty(rows[part].shape, dy.dtype), dx[part]
         np.multiply(rows[part], kept[part], out=product)
-        dgamma += np.ones(len(product), dy.dtype) @ product
-        dbeta += np.ones(len(product), dy.dtype) @ rows[part]
+        every = np.ones(len(product), dy.dtype)
+        sums = np.stack([every @ product, every @ rows[part]])
         np.multiply(rows[part], 1 if gamma is None else gamma, out=slope)
         np.multiply(slope, kept[part], out=product)
         along = product @ ones / size
@@ -145,4 +153,7 @@ def last_axis_norm_gradient(
         np.multiply(kept[part], along, out=product)
         slope -= product
         slope *= deviations[part]
+        return sums
+
+    dgamma, dbeta = np.sum(map_parts(gradient, row_parts(rows)), axis=0)
     return dx.reshape(dy.shape), dgamma, dbeta

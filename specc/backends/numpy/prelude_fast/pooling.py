@@ -4,6 +4,7 @@ import numpy as np
 
 from specc.backends.numpy.prelude.pooling import pooled_size
 from specc.backends.numpy.prelude_fast.memory import empty
+from specc.backends.numpy.prelude_fast.threads import map_parts, sample_parts
 
 
 def max_pool2d(
@@ -22,11 +23,17 @@ def max_pool2d(
     if np.any(padding):
         x = np.pad(x, ((0, 0), *padding, (0, 0)), constant_values=-np.inf)
     y = empty((x.shape[0], height, width, x.shape[3]), x.dtype)
-    y[...] = x[:, :: step[0], :: step[1]][:, :height, :width]
-    for i in range(pool_size[0]):
-        for j in range(pool_size[1]):
-            if i or j:
-                np.maximum(y, x[:, i :: step[0], j :: step[1]][:, :height, :width], out=y)
+
+    def pool(part: slice) -> None:
+        images, largest = x[part], y[part]
+        largest[...] = images[:, :: step[0], :: step[1]][:, :height, :width]
+        for i in range(pool_size[0]):
+            for j in range(pool_size[1]):
+                if i or j:
+                    seen = images[:, i :: step[0], j :: step[1]][:, :height, :width]
+                    np.maximum(largest, seen, out=largest)
+
+    map_parts(pool, sample_parts(x))
     return y
 
 
@@ -49,21 +56,28 @@ def max_pool2d_gradient(
         x = np.pad(x, ((0, 0), *padding, (0, 0)), constant_values=-np.inf)
     dx = empty(x.shape, x.dtype)
     apart = step == pool_size  # windows do not overlap: each pixel is written once
-    if not apart or (out_height * step[0], out_width * step[1]) != x.shape[1:3]:
-        dx[...] = 0
-    unclaimed, largest = empty(y.shape, np.bool_), empty(y.shape, np.bool_)
-    unclaimed[...] = True
-    for i in range(pool_size[0]):
-        for j in range(pool_size[1]):
-            window = np.s_[:, i :: step[0], j :: step[1]], np.s_[:, :out_height, :out_width]
-            target = dx[window[0]][window[1]]
-            np.equal(x[window[0]][window[1]], y, out=largest)
-            largest &= unclaimed
-            unclaimed ^= largest
-            if apart:
-                np.multiply(dy, largest, out=target)
-            else:
-                target += largest * dy
+    whole = apart and (out_height * step[0], out_width * step[1]) == x.shape[1:3]
+
+    def gradient(part: slice) -> None:
+        if not whole:
+            dx[part] = 0
+        unclaimed, largest = empty(y[part].shape, np.bool_), empty(y[part].shape, np.bool_)
+        unclaimed[...] = True
+        for i in range(pool_size[0]):
+            for j in range(pool_size[1]):
+                seen, target = (
+                    each[part, i :: step[0], j :: step[1]][:, :out_height, :out_width]
+                    for each in (x, dx)
+                )
+                np.equal(seen, y[part], out=largest)
+                largest &= unclaimed
+                unclaimed ^= largest
+                if apart:
+                    np.multiply(dy[part], largest, out=target)
+                else:
+                    target += largest * dy[part]
+
+    map_parts(gradient, sample_parts(x))
     if np.any(padding):
         (top, _), (left, _) = padding
         dx = dx[:, top : top + height, left : left + width]

@@ -3,6 +3,7 @@
 import numpy as np
 
 from specc.backends.numpy.prelude_fast.memory import empty
+from specc.backends.numpy.prelude_fast.threads import map_parts, sample_parts
 
 
 def step_major(x: np.ndarray, reverse: bool = False) -> np.ndarray:
@@ -34,6 +35,39 @@ def states_before(length: int, like: np.ndarray, initial: np.ndarray | None = No
     return states
 
 
+def lstm_steps(
+    gates: np.ndarray,
+    from_hidden: np.ndarray,
+    hidden: np.ndarray,
+    cell: np.ndarray,
+    squashed: np.ndarray,
+    valid: np.ndarray | None,
+) -> None:
+    """Step after step of lstm: fills the states h and c from their first, and tanh(c).
+
+    gates (T, 4H, N) are what the inputs give to them, and become the gates.
+    """
+    units = cell.shape[1]
+    product, added = (empty(each.shape[1:], each.dtype) for each in (gates, cell))
+    for t in range(len(gates)):
+        gate = gates[t]
+        np.matmul(from_hidden, hidden[t], out=product)
+        gate += product
+        np.tanh(gate, out=gate)
+        for sigmoids in (gate[: 2 * units], gate[3 * units :]):
+            sigmoids *= 0.5
+            sigmoids += 0.5
+        into, keep, candidate, out = gate.reshape(4, units, -1)
+        np.multiply(keep, cell[t], out=cell[t + 1])
+        np.multiply(into, candidate, out=added)
+        cell[t + 1] += added
+        np.tanh(cell[t + 1], out=squashed[t])
+        np.multiply(out, squashed[t], out=hidden[t + 1])
+        if valid is not None:
+            cell[t + 1] = np.where(valid[t], cell[t + 1], cell[t])
+            hidden[t + 1] = np.where(valid[t], hidden[t + 1], hidden[t])
+
+
 def lstm(
     x: np.ndarray,
     kernel: np.ndarray,
@@ -58,33 +92,21 @@ def lstm(
     # sigmoids are halved beforehand, which is exact.
     scale = np.full(4 * units, 0.5, x.dtype)
     scale[2 * units : 3 * units] = 1
-    to_gates = np.ascontiguousarray((recurrent_kernel * scale).T)
+    from_input = np.ascontiguousarray((kernel * scale).T)
+    from_hidden = np.ascontiguousarray((recurrent_kernel * scale).T)
     gates = empty((length, 4 * units, batch), x.dtype)
-    np.matmul((kernel * scale).T, steps, out=gates)
-    if bias is not None:
-        gates += (bias * scale)[:, None]
-    if recurrent_bias is not None:
-        gates += (recurrent_bias * scale)[:, None]
+
+    def project(part: slice) -> None:
+        np.matmul(from_input, steps[part], out=gates[part])
+        if bias is not None:
+            gates[part] += (bias * scale)[:, None]
+        if recurrent_bias is not None:
+            gates[part] += (recurrent_bias * scale)[:, None]
+
+    map_parts(project, sample_parts(gates))
     squashed = empty((length, units, batch), x.dtype)
     hidden, cell = states_before(length, squashed[0], h0), states_before(length, squashed[0], c0)
-    product, added = empty(gates.shape[1:], x.dtype), empty(cell.shape[1:], x.dtype)
-    for t in range(length):
-        gate = gates[t]
-        np.matmul(to_gates, hidden[t], out=product)
-        gate += product
-        np.tanh(gate, out=gate)
-        for sigmoids in (gate[: 2 * units], gate[3 * units :]):
-            sigmoids *= 0.5
-            sigmoids += 0.5
-        into, keep, candidate, out = gate.reshape(4, units, batch)
-        np.multiply(keep, cell[t], out=cell[t + 1])
-        np.multiply(into, candidate, out=added)
-        cell[t + 1] += added
-        np.tanh(cell[t + 1], out=squashed[t])
-        np.multiply(out, squashed[t], out=hidden[t + 1])
-        if valid is not None:
-            cell[t + 1] = np.where(valid[t], cell[t + 1], cell[t])
-            hidden[t + 1] = np.where(valid[t], hidden[t + 1], hidden[t])
+    lstm_steps(gates, from_hidden, hidden, cell, squashed, valid)
     outputs = hidden[1:]
     if valid is not None:  # 0 before the first valid step
         outputs = outputs * np.logical_or.accumulate(valid, axis=0)
@@ -100,17 +122,22 @@ def lstm_slopes(
     parts are the gates (T, 4, H, N), squashed is tanh of c.
     """
     slopes, cell_slope = empty(parts.shape, parts.dtype), empty(squashed.shape, parts.dtype)
-    np.subtract(1, parts, out=slopes)
-    slopes *= parts
-    slopes[:, 0] *= parts[:, 2]
-    slopes[:, 1] *= cell[:-1]
-    np.multiply(parts[:, 2], parts[:, 2], out=slopes[:, 2])
-    np.subtract(1, slopes[:, 2], out=slopes[:, 2])
-    slopes[:, 2] *= parts[:, 0]
-    slopes[:, 3] *= squashed
-    np.multiply(squashed, squashed, out=cell_slope)
-    np.subtract(1, cell_slope, out=cell_slope)
-    cell_slope *= parts[:, 3]
+
+    def slopes_of(part: slice) -> None:
+        slope, (into, _, candidate, out) = slopes[part], parts[part].swapaxes(0, 1)
+        np.subtract(1, parts[part], out=slope)
+        slope *= parts[part]
+        slope[:, 0] *= candidate
+        slope[:, 1] *= cell[:-1][part]
+        np.multiply(candidate, candidate, out=slope[:, 2])
+        np.subtract(1, slope[:, 2], out=slope[:, 2])
+        slope[:, 2] *= into
+        slope[:, 3] *= squashed[part]
+        np.multiply(squashed[part], squashed[part], out=cell_slope[part])
+        np.subtract(1, cell_slope[part], out=cell_slope[part])
+        cell_slope[part] *= out
+
+    map_parts(slopes_of, sample_parts(parts))
     return slopes, cell_slope
 
 
@@ -161,10 +188,16 @@ def lstm_gradient(
         if valid is not None:
             d_hidden += added
     d_gates = slopes.reshape(length, 4 * units, batch)
-    dx = np.matmul(kernel, d_gates, out=empty(steps.shape, steps.dtype))
-    back = d_gates.swapaxes(1, 2)
-    products = [empty((length, len(each), 4 * units), dx.dtype) for each in (steps[0], hidden[0])]
-    dkernel = np.matmul(steps, back, out=products[0]).sum(axis=0)
-    drecurrent_kernel = np.matmul(hidden[:-1], back, out=products[1]).sum(axis=0)
-    dbias = (d_gates @ np.ones(batch, d_gates.dtype)).sum(axis=0)
-    return sample_major(dx, reverse), dkernel, drecurrent_kernel, dbias, d_hidden.T, d_cell.T
+    dx = empty(steps.shape, steps.dtype)
+
+    def of_parameters(part: slice) -> list[np.ndarray]:
+        np.matmul(kernel, d_gates[part], out=dx[part])
+        back = d_gates[part].swapaxes(1, 2)
+        read = steps[part], hidden[:-1][part], np.ones((1, batch), dx.dtype)
+        return [np.matmul(each, back).sum(axis=0) for each in read]
+
+    parts_of_gradients = map_parts(of_parameters, sample_parts(d_gates))
+    dkernel, drecurrent_kernel, dbias = (
+        sum(each) for each in zip(*parts_of_gradients, strict=True)
+    )
+    return sample_major(dx, reverse), dkernel, drecurrent_kernel, dbias[0], d_hidden.T, d_cell.T
