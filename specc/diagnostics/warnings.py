@@ -20,5 +20,6 @@ WARNINGS = {
     "W1015": "unscaled_input",
     "W1016": "unreachable_target",
     "W1017": "schedule_length",
+    "W1018": "useless_bias",
 }
 """{code: name}. What each is about stands on its page in the catalogue."""

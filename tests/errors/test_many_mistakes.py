@@ -28,7 +28,7 @@ blocks:
     inputs: [x]
     layers:
       - {name: c, conv2d: {filters: $filters, kernel_size: 3, strides: $stride, padding: same}}
-      - batch_norm
+      - elu
       - {name: z, relu: {}}
     outputs: [z]
 layers:
@@ -91,7 +91,7 @@ target price: float[1]
 block cell(filters, stride = 1) {
   input x
   z = x
-    | conv2d(filters, 3, strides=stride, padding="same")
+    | conv2d(filters, 3, strides=stride, padding="same", use_bias=false)
     | batch_norm
     | relu
   output z

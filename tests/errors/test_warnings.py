@@ -77,7 +77,7 @@ GIVEN = {
             "{dense: {units: 4, kernel_initializer: zeros, bias_initializer: {constant: -1}}}, "
             f"relu, {Y}"
         ),
-        spec(f"{{dense: 4}}, {{batch_norm: {{gamma_initializer: zeros}}}}, relu, {Y}"),
+        spec(f"relu, {{batch_norm: {{gamma_initializer: zeros}}}}, relu, {Y}"),
         spec(
             "{dense: {units: 4, kernel_initializer: ones, activation: tanh}}, "
             "{name: y, dense: {units: 3, kernel_initializer: {constant: 0.1}}}"
@@ -108,13 +108,30 @@ GIVEN = {
         spec("{dense: 3}, {dropout: 0.1}, {name: y, softmax: {}}", SPARSE),
     ],
     "high_dropout": [spec(f"{{dropout: 0.9}}, {Y}")],
-    "batch_of_one": [spec(f"{{dense: 4}}, batch_norm, {Y}", SQUARES, ", batch_size: 1")],
+    "batch_of_one": [spec(f"tanh, batch_norm, {Y}", SQUARES, ", batch_size: 1")],
     "linear_stack": [
         spec(f"{{dense: 8}}, {Y}"),
         spec(f"{{dense: {{units: 32, activation: relu}}}}, {{dense: 32}}, {Y}"),
     ],
 }
+GIVEN["useless_bias"] = [
+    spec(f"{{dense: 4}}, batch_norm, relu, {Y}"),
+    spec(
+        "{conv2d: {filters: 4, kernel_size: 3}, from: image}, {batch_norm: {scale: false}}, "
+        f"global_average_pool2d, {Y}"
+    ),
+    spec(
+        "{reshape: [4, 4]}, {conv1d: {filters: 4, kernel_size: 3, use_bias: true}}, batch_norm, "
+        f"flatten, {Y}"
+    ),
+]
 SILENT = [
+    spec(f"{{dense: {{units: 4, use_bias: false}}}}, batch_norm, {Y}"),
+    spec(f"{{dense: 4}}, relu, batch_norm, {Y}"),
+    spec(f"{{dense: 4}}, layer_norm, {Y}"),
+    # Over another axis the bias is felt, and so it is where something else reads the sum.
+    spec(f"{{reshape: [4, 4]}}, {{dense: 4}}, {{batch_norm: {{axis: 1}}}}, flatten, {Y}"),
+    spec(f"{{name: h, dense: 4}}, batch_norm, {{add: {{}}, from: [h, batch_norm]}}, relu, {Y}"),
     spec(softmax(), SPARSE),
     spec(Y, LOGITS),
     spec("{name: y, dense: {units: 3, activation: sigmoid}}", BINARY),
@@ -126,7 +143,7 @@ SILENT = [
     # The zeros of a last layer, of a residual branch, before a leaky relu, beside a positive bias.
     spec("{name: y, dense: {units: 3, kernel_initializer: zeros}}", SQUARES),
     spec(
-        "{name: a, dense: 16}, {name: b, batch_norm: {gamma_initializer: zeros}}, "
+        "{name: a, tanh: {}}, {name: b, batch_norm: {gamma_initializer: zeros}}, "
         f"{{add: {{}}, from: [start, b]}}, relu, {Y}"
     ),
     spec(f"{{dense: {{units: 4, kernel_initializer: zeros, activation: leaky_relu}}}}, {Y}"),
@@ -141,7 +158,7 @@ SILENT = [
     # A bottleneck is a product of matrices on purpose.
     spec("{dense: 2}, {name: y, dense: 8}"),
     spec(f"{{name: h, dense: 8}}, tanh, {{add: {{}}, from: [h, tanh]}}, {Y}"),
-    spec(f"{{dense: 8}}, batch_norm, relu, {Y}", SQUARES, ", batch_size: 2"),
+    spec(f"tanh, batch_norm, relu, {Y}", SQUARES, ", batch_size: 2"),
     spec(Y, SQUARES, ", optimizer: {adam: 0.1}"),
     spec(Y, SQUARES, ", optimizer: {sgd: {learning_rate: 1.0}}"),
     spec(

@@ -10,6 +10,8 @@ from specc.ir.graph import Node
 MAX_DROPOUT = 0.8
 """A larger share of values is not dropped on purpose."""
 
+_BIASED = ("dense", "conv1d", "conv2d", "depthwise_conv2d")
+"""Layers that add a bias to each channel last of all."""
 _SQUASHING = {
     "softmax": "between 0 and 1",
     "sigmoid": "between 0 and 1",
@@ -21,7 +23,7 @@ of their values."""
 
 
 def check_layers(flow: Flow, reporter: Reporter) -> None:
-    """W1005, W1006, W1010 and W1012 for the layers of a graph."""
+    """W1005, W1006, W1010, W1012 and W1018 for the layers of a graph."""
     for node in flow.nodes:
         if node.op in ("softmax", "sigmoid"):
             _check_activation(node, flow, reporter)
@@ -30,8 +32,26 @@ def check_layers(flow: Flow, reporter: Reporter) -> None:
             message = f"this dropout sets {node['rate']:g} of all values to 0 and keeps {kept}"
             help_ = f"if {node['rate']:g} is the share to keep, write rate: {kept}"
             reporter.warning("W1010", message, node.span, help_)
-        elif node.op == "dense":
+        if node.op == "dense":
             _check_linear(node, flow, reporter)
+        if node.op in _BIASED and node.parameter("bias") is not None:
+            _check_bias(node, flow, reporter)
+
+
+def _check_bias(node: Node, flow: Flow, reporter: Reporter) -> None:
+    """A constant for each channel, of which a normalization right after subtracts the mean."""
+    made = node.outputs[0]
+    after = flow.reader(made)
+    if after is None or after.op != "batch_norm" or after.inputs[0] is not made:
+        return
+    if not after["trainable"] or len([each for each in after.inputs if each]) > 1:
+        return  # frozen statistics, or a mask, leave a part of the bias
+    first = node.attributes.get("layout") == "channels_first"
+    channels = 1 if first else made.type.rank - 1
+    if after["axis"] % made.type.rank == channels:
+        message = f"the bias of this {node.op} changes nothing: batch_norm subtracts it again"
+        notes = (Note("with the mean of each channel", after.span),)
+        reporter.warning("W1018", message, node.span, "set use_bias to false", notes)
 
 
 def _check_activation(node: Node, flow: Flow, reporter: Reporter) -> None:
