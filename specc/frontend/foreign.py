@@ -21,7 +21,7 @@ _INPUTS = "inputs are declared in the section inputs, with their shapes"
 _LAYERS = {
     "(gemm|matmul|innerproduct|fc|fullyconnected)": "dense",
     "conv(olution)?": "write conv2d for images, conv1d for sequences",
-    "convolution([12]d)": r"conv\1",
+    "convolution([12])d": r"conv\1d",
     "maxpool": "write max_pool2d for images, max_pool1d for sequences",
     "(average|avg)pool": "write average_pool2d for images, average_pool1d for sequences",
     "globalaveragepool": "write global_average_pool2d for images, global_average_pool1d for "
@@ -163,8 +163,6 @@ _ATTRIBUTES: dict[str, str] = {
     "vocabsize|vocab|numembeddings|nwords": "input_dim",
     "embeddingdim|embeddingsize": "output_dim",
     "lr": "learning_rate",
-    "beta1": "beta_1",
-    "beta2": "beta_2",
     "betas": "write beta_1 and beta_2",
     "inneractivation|recurrentactivation": "the gates have sigmoid, as in both frameworks; remove "
     "it",

@@ -230,14 +230,15 @@ class TrainingBuilder:
         weight: float,
         place: Any,
     ) -> Loss | None:
-        site = Site((prediction.type, target.type), attributes, self.graphs.conventions)
+        names = prediction.name, target.name
+        site = Site((prediction.type, target.type), attributes, self.graphs.conventions, names)
         try:
             for port, value in zip(op.ports, (prediction, target), strict=True):
                 if port.dtype not in ("any", value.type.dtype):
                     raise OpProblem(
                         f"{op.kind} takes {port.dtype} values as its {port.name}, but "
                         f"'{value.name}' is {value.type}",
-                        help=_type_help(value, port.dtype, prediction.type),
+                        help=_type_help(value, port.dtype, prediction.type, place),
                         code="E0602",
                     )
             kind = op.infer(site)
@@ -262,8 +263,7 @@ class TrainingBuilder:
         advisor, advice = self.graphs.advisor, ""
         extra: tuple[Note, ...] = ()
         if problem.about == "target":
-            in_language = place.source.name.endswith(".specc")
-            advice, extra = advisor.on_loss(prediction, target.type, in_language)
+            advice, extra = advisor.on_loss(prediction, target.type, _in_language(place))
         found = advisor.notes((prediction,), problem.axes), advisor.notes((target,))
         places = {note.span: note for note in (*found[0], *found[1], *extra)}
         help_ = advice or problem.help
@@ -359,11 +359,17 @@ class TrainingBuilder:
         return METRICS[configured.kind].function(output.type, wanted.type) is not None
 
 
-def _type_help(target: Value, dtype: str, prediction: TensorType) -> str:
+def _type_help(target: Value, dtype: str, prediction: TensorType, place: Span) -> str:
     """How a target gets the element type that a loss takes."""
     if dtype == "int" and target.type.shape == prediction.shape:
         return "one-hot targets go with categorical_crossentropy; classes are declared as int"
-    return f"declare the target as {TensorType(dtype, target.type.shape)}, with dtype: {dtype}"
+    declared = f"declare the target as {TensorType(dtype, target.type.shape)}"
+    return declared if _in_language(place) else f"{declared}, with dtype: {dtype}"
+
+
+def _in_language(place: Span) -> bool:
+    """Whether a place is in a spec in the language, for help that shows what to write."""
+    return place.source.name.endswith(".specc")
 
 
 def _trains(graph: Graph) -> bool:

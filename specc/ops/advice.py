@@ -6,6 +6,11 @@ from specc.ir.dims import product
 from specc.ir.types import TensorType
 
 
+def count(number: object, noun: str) -> str:
+    """A number of things: ``1 group``, ``3 or 6 groups``."""
+    return f"{number} {noun}{'' if str(number) == '1' else 's'}"
+
+
 def divisors_near(number: int, wrong: int) -> str:
     """The divisors of a number right below and above one that is none: ``8 or 16``."""
     below = next((each for each in range(min(wrong, number), 0, -1) if number % each == 0), None)

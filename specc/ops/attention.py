@@ -5,7 +5,7 @@ from __future__ import annotations
 from specc.ir.dims import BATCH, Dim, product
 from specc.ir.graph import Node, Parameter, Value
 from specc.ir.types import TensorType
-from specc.ops.advice import divisors_near, sequence_advice
+from specc.ops.advice import count, divisors_near, sequence_advice
 from specc.ops.attributes import Attribute, Boolean, Integer, Optional
 from specc.ops.base import (
     BadSample,
@@ -166,8 +166,9 @@ class MultiHeadAttention(Op):
             features = site.static(-1, "the number of features")
             if features % heads:
                 raise OpProblem(
-                    f"the {features} features of the query do not divide into {heads} heads",
-                    help=f"write {divisors_near(features, heads)} heads, or give key_dim",
+                    f"the {count(features, 'feature')} of the query do not divide into "
+                    f"{count(heads, 'head')}",
+                    help=f"write {count(divisors_near(features, heads), 'head')}, or give key_dim",
                     attribute="num_heads",
                     axes=((0, 2),),
                 )

@@ -96,6 +96,7 @@ class Site:
 
     def static(self, axis: int, what: str, help: str = "") -> int:
         """The size of an axis of the first input, which must be known when compiling."""
+        axis %= self.input.rank
         size = self.input.shape[axis]
         if not isinstance(size, int):
             raise OpProblem(

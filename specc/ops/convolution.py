@@ -5,7 +5,7 @@ from __future__ import annotations
 from specc.ir.dims import BATCH, Dim, product
 from specc.ir.graph import Node, Parameter
 from specc.ir.types import TensorType
-from specc.ops.advice import divisors_near, multiples_near
+from specc.ops.advice import count, divisors_near, multiples_near
 from specc.ops.attributes import Attribute, Integer, Integers, Padding
 from specc.ops.base import (
     BadSample,
@@ -43,6 +43,7 @@ from specc.ops.windows import (
 )
 
 _INFERRED = "specc infers the number of input channels; remove it"
+_PER_CHANNEL = "write depth_multiplier, the filters per channel"
 _RENAMED = {"in_channels": _INFERRED, "out_channels": "write filters", "data_format": "set layout"}
 
 
@@ -108,14 +109,14 @@ class Convolution(Op):
         channels, groups = self._channels(site), site["groups"]
         if channels % groups:
             raise OpProblem(
-                f"the {channels} input channels do not divide into {groups} groups",
-                help=f"write {divisors_near(channels, groups)} groups",
+                f"the {count(channels, 'input channel')} do not divide into {groups} groups",
+                help=f"write {count(divisors_near(channels, groups), 'group')}",
                 attribute="groups",
                 axes=((0, channel_axis(site.input.rank, site["layout"])),),
             )
         if site["filters"] % groups:
             raise OpProblem(
-                f"the {site['filters']} filters do not divide into {groups} groups",
+                f"the {count(site['filters'], 'filter')} do not divide into {groups} groups",
                 help=f"write {multiples_near(groups, site['filters'])} filters",
                 attribute="filters",
                 beside="groups",
@@ -293,6 +294,7 @@ class DepthwiseConv2d(Convolution):
 
     kind = "depthwise_conv2d"
     ports = (Port("input", doc="images"),)
+    refused = _RENAMED | dict.fromkeys(("out_channels", "filters"), _PER_CHANNEL)
     attributes = (
         Attribute("kernel_size", Integers(2, 1), doc="Size of the window on each axis."),
         *(a for a in _attributes(2) if a.name in ("strides", "padding", "dilation")),

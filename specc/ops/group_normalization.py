@@ -5,7 +5,7 @@ from __future__ import annotations
 from specc.ir.dims import BATCH, Dim, product
 from specc.ir.graph import Node, Parameter
 from specc.ir.types import TensorType
-from specc.ops.advice import divisors_near
+from specc.ops.advice import count, divisors_near
 from specc.ops.attributes import Attribute, Integer
 from specc.ops.base import BadSample, Form, Module, Op, OpProblem, Sample, Site, Weight
 from specc.ops.gradients import GradientBuilder
@@ -67,9 +67,9 @@ class GroupNorm(Op):
         features = site.static(existing_axis(site), "the number of features")
         if features % site["groups"]:
             raise OpProblem(
-                f"the {features} features of {site.input} do not divide into {site['groups']} "
-                "groups",
-                help=f"write {divisors_near(features, site['groups'])} groups",
+                f"the {count(features, 'feature')} of {site.input} do not divide into "
+                f"{count(site['groups'], 'group')}",
+                help=f"write {count(divisors_near(features, site['groups']), 'group')}",
                 attribute="groups",
                 axes=((0, existing_axis(site)),),
             )

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from specc.ir.graph import Node
 from specc.ir.types import TensorType
+from specc.ops.advice import count
 from specc.ops.attributes import Attribute, Boolean, Number
 from specc.ops.base import Form, Op, OpProblem, Port, Site
 from specc.ops.gradients import GradientBuilder
@@ -97,7 +98,7 @@ def same_shape(site: Site, kind: str) -> None:
     raise OpProblem(
         f"{kind} needs a target of the prediction's shape: the prediction is {prediction}, "
         f"the target {target}",
-        help=_shape_advice(prediction, target),
+        help=_shape_advice(prediction, target, site.name(0) if site.names else "the prediction"),
         port="target",
         code="E0603",
         about="target",
@@ -115,28 +116,25 @@ def unlike_axes(prediction: TensorType, target: TensorType) -> tuple[tuple[int, 
     return ((0, differ[-1]), (1, differ[-1]))
 
 
-def _shape_advice(prediction: TensorType, target: TensorType) -> str:
+def _shape_advice(prediction: TensorType, target: TensorType, name: str) -> str:
     """How a target gets the shape of the prediction, or the reverse."""
-    inner = ", ".join(map(str, prediction.shape[1:]))
-    last = prediction.shape[-1]
+    inner, last = prediction.shape[1:], prediction.shape[-1]
+    declared = TensorType(target.dtype, prediction.shape)
     if last == 1 and prediction.shape[:-1] == target.shape:
         return (
-            f"declare the target as {target.dtype}[{inner}]; broadcasting (N, 1) against (N,) "
-            "would compare every sample with every other"
+            f"declare the target as {declared}; broadcasting (N, 1) against (N,) would compare "
+            "every sample with every other"
         )
-    without = str(TensorType("int", prediction.shape[:-1]))
+    without = TensorType("int", prediction.shape[:-1])
     classes = f"for one of {last} classes, use sparse_categorical_crossentropy with {without}"
     if prediction.shape[:-1] == target.shape:
-        return f"{classes}; for one number, let the prediction's last axis have size 1"
+        one = TensorType(target.dtype, (*target.shape, 1))
+        return f"{classes}; for one number, give {name} 1 unit, and declare the target as {one}"
     if prediction.shape[:-1] == target.shape[:-1]:
-        if target.shape[-1] == 1:
-            return f"let the layer of the prediction have 1 units, or filters; {classes}"
-        return f"let the layer of the prediction have {target.shape[-1]} units, or filters"
-    scaled = [
-        f"{right} to {left}"
-        for left, right in zip(prediction.shape[1:], target.shape[1:], strict=False)
-        if left != right
-    ]
+        units = f"give {name} {count(target.shape[-1], 'unit')} (for a convolution, filters)"
+        return f"{units}; {classes}" if target.shape[-1] == 1 else units
     if prediction.rank == target.rank and prediction.rank > 2:
+        pairs = zip(inner, target.shape[1:], strict=True)
+        scaled = [f"{right} to {left}" for left, right in pairs if left != right]
         return f"prepare the target in the size of the prediction: {', '.join(scaled)}"
-    return f"declare the target as {TensorType(target.dtype, prediction.shape)}"
+    return f"declare the target as {declared}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from specc.ir.dims import BATCH, Dim, format_shape, is_static, product, symbol
+from specc.ir.dims import BATCH, Dim, is_static, product, symbol
 from specc.ir.graph import Node
 from specc.ir.types import TensorType
 from specc.ops.attributes import Attribute, AttributeProblem, Integers, show
@@ -123,7 +123,7 @@ class Reshape(Op):
             isinstance(size, int) and size < -1 or size == 0 for size in target
         ):
             raise OpProblem(
-                f"the sizes of target_shape {format_shape(target)} are positive, and one size may "
+                f"the sizes of target_shape {show(target)} are positive, and one size may "
                 "be -1, to be computed",
                 attribute="target_shape",
             )
@@ -134,7 +134,7 @@ class Reshape(Op):
             if left * known != total:
                 raise OpProblem(
                     f"the {total} elements of the input {site.input} do not divide by {known}, "
-                    f"the product of the other sizes of {format_shape(target)}",
+                    f"the product of the other sizes of {show(target)}",
                     help=f"write a size that divides {total}",
                     attribute="target_shape",
                     axes=((0, site.input.rank - 1),),
@@ -142,7 +142,7 @@ class Reshape(Op):
             target = (*target[: free[0]], left, *target[free[0] + 1 :])
         elif known != total:
             raise OpProblem(
-                f"the {total} elements of {site.input} do not fit {format_shape(target)}, "
+                f"the {total} elements of {site.input} do not fit {show(target)}, "
                 f"which has {known}",
                 help=_reshape_advice(target, total),
                 attribute="target_shape",

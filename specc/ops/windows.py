@@ -7,6 +7,7 @@ from typing import Any
 from specc.ir.dims import BATCH, Dim
 from specc.ir.graph import Node
 from specc.ir.types import TensorType
+from specc.ops.advice import count
 from specc.ops.base import OpProblem, Site
 
 Pads = tuple[tuple[int, int], ...]
@@ -66,14 +67,15 @@ def window_sizes(site: Site, window: str, reach: tuple[int, ...]) -> tuple[Dim, 
     ):
         padded = size + sum(pad)
         if isinstance(padded, int) and padded < span:
+            where = spatial_axes(site.input.rank, layout)[axis]
+            has = count(padded, "element") + (" with its padding" if any(pad) else "")
             raise OpProblem(
                 f"a {window} of {' x '.join(map(str, reach))} does not fit into the input of "
-                f"{' x '.join(map(str, sizes))} (axis {axis + 1} has {padded} elements, "
-                f"{span} are needed)",
-                help=f"use a smaller {window}, padding='same', or fewer pools before this layer",
+                f"{' x '.join(map(str, sizes))} (axis {where} has {has}, {span} are needed)",
+                help=f"use a smaller {window}, padding: same, or fewer pools before this layer",
                 attribute="kernel_size" if window == "kernel" else "pool_size",
                 about="window",
-                axes=((0, spatial_axes(site.input.rank, layout)[axis]),),
+                axes=((0, where),),
             )
         result.append((padded - span) // stride + 1)
     return tuple(result)
