@@ -1,6 +1,6 @@
 """A diagnostic as text: the message, the lines that it is about with marks under the places, help.
 
-    net.yaml:6:14: error[E0404]: the name 'h' is used twice
+    net.yaml:6:12: error[E0404]: the name 'h' is used twice
       |
     4 |   - {name: h, dense: 3}
       |            - 'h' is first defined here
@@ -72,7 +72,7 @@ def _one_line(message: str) -> str:
 
 
 def _note(note: Note, paint: Paint) -> Iterator[str]:
-    message = "\n".join(map(visible, note.message.split("\n")))
+    message = "\n      ".join(map(visible, note.message.split("\n")))
     yield f"{paint('note:', 'note')} {_place(note.span)}{message}"
     if note.span:
         yield from _excerpt(note.span.source, [_Mark(note.span, "", "^", "mark")], paint)

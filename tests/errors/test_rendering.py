@@ -78,7 +78,7 @@ def test_a_place_in_another_file_has_an_excerpt_of_its_own() -> None:
         "1 | tower: ~\n"
         "  | ^^^^^\n"
         "note: line 1\n"
-        "line 2"
+        "      line 2"
     )
 
 
