@@ -34,5 +34,5 @@ def rows_of(arrays: Mapping[str, Any], rows: Any) -> dict[str, Any]:
 
 def means(totals: dict[str, Any]) -> dict[str, float]:
     """An epoch's means from its sums; reading them waits for the device."""
-    count = totals.pop("count", 1)
+    count = totals.pop("samples", 1)
     return {name: float(total) / count for name, total in totals.items()}
