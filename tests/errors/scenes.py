@@ -45,16 +45,9 @@ class Narrow(Backend):
         return "".join(self.lower(node).expression for node in program.graph.nodes)
 
 
-class Broken(Narrow):
-    """A backend that cannot be made."""
-
-    def __init__(self) -> None:
-        raise ImportError("specc.backends.frames is not there")
-
-
 NARROW = EntryPoint("narrow", f"{__name__}:Narrow", "narrow-specc 1.0")
-SECOND = EntryPoint("narrow", f"{__name__}:Broken", "specc-narrow 0.3")
-BROKEN = EntryPoint("broken", f"{__name__}:Broken", "broken-specc 0.1")
+SECOND = EntryPoint("narrow", "specc_narrow:Backend", "specc-narrow 0.3")
+BROKEN = EntryPoint("broken", "broken_specc:Broken", "broken-specc 0.1")
 
 
 @contextmanager
@@ -64,6 +57,14 @@ def _plugins(patch: pytest.MonkeyPatch, *entries: EntryPoint) -> Iterator[None]:
     plugins.backend_entries.cache_clear()
     yield
     plugins.backend_entries.cache_clear()
+
+
+@contextmanager
+def _broken_plugin(patch: pytest.MonkeyPatch) -> Iterator[None]:
+    Path("broken_specc.py").write_text("from specc.backends.frames import Frame\n")
+    patch.syspath_prepend(Path.cwd())
+    with _plugins(patch, BROKEN):
+        yield
 
 
 @contextmanager
@@ -146,16 +147,24 @@ def _mistake_in_specc(patch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
 
 
+@contextmanager
+def _no_pygls(patch: pytest.MonkeyPatch) -> Iterator[None]:
+    patch.setitem(sys.modules, "pygls", None)
+    patch.delitem(sys.modules, "specc.lsp.server", raising=False)
+    yield
+
+
 SCENES: dict[str, Callable[[pytest.MonkeyPatch], object]] = {
     "E0803": _no_scikit_learn,
     "E0901": lambda patch: _plugins(patch, NARROW),
     "E0903": lambda patch: _plugins(patch, NARROW, SECOND),
-    "E0904": lambda patch: _plugins(patch, BROKEN),
+    "E0904": _broken_plugin,
     "E1001": _no_tensorflow,
     "E1002": _ended,
     "E1003": _two_specs,
     "E1013": _training_elsewhere,
     "E1014": _interrupted,
     "E1017": _killed,
+    "E1018": _no_pygls,
     "E9999": _mistake_in_specc,
 }
