@@ -40,6 +40,7 @@ ORDER = (
     "runner",
     "testing",
     "fuzz",
+    "lsp",
     "cli",
     "documentation",
 )

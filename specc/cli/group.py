@@ -19,6 +19,7 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
         "resolve": "Print the spec with every default written out.",
         "convert": "Turn YAML into the language, or back.",
         "fmt": "Bring specs into one style.",
+        "lsp": "Serve editors: diagnostics, hover, completion and more.",
     },
     "Training": {
         "train": "Train on one backend, or on several side by side.",

@@ -33,12 +33,17 @@ _OPERATORS: dict[type[ast.operator] | type[ast.unaryop], str] = {
 }
 
 
+def is_plain(text: str) -> bool:
+    """Whether a text consists of names, integers, operators and parentheses, and is short."""
+    if len(text) > MAX_LENGTH or not _PLAIN.fullmatch(text):
+        return False
+    words = _WORD.findall(text)
+    return RESERVED.isdisjoint(words) and all(map(_OPERAND.fullmatch, words))
+
+
 def read_arithmetic(text: str, locate: Callable[[int, int], Span]) -> Expression | None:
     """The expression of names, integers, operators and parentheses; None for anything else."""
-    words = _WORD.findall(text)
-    if len(text) > MAX_LENGTH or not _PLAIN.fullmatch(text) or not RESERVED.isdisjoint(words):
-        return None
-    if not all(map(_OPERAND.fullmatch, words)):
+    if not is_plain(text):
         return None
     try:
         tree = parse(text.strip(), mode="eval")

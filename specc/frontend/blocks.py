@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from specc.frontend.layers import GraphBuilder
 
 
+_MAX_SEARCHED = 200
+"""As many bodies whose use is wrong are searched for mistakes of their own."""
+
+
 @dataclass(frozen=True)
 class _Body:
     """A graph that can be called. The masks of its own ``outputs`` follow them; ``size`` is the
@@ -175,7 +179,8 @@ class Bodies:
         """Reports what is wrong with a body whatever its inputs are, where a use of it is wrong."""
         key = id(block), repr(sorted(arguments.items(), key=lambda each: each[0]))
         around = self._active if name != "repeat" else ()
-        if key in self._searched or name in around or len(self._active) >= MAX_NESTING:
+        deep = len(self._active) >= MAX_NESTING or len(self._searched) >= _MAX_SEARCHED
+        if deep or key in self._searched or name in around:
             return
         self._searched.add(key)
         scope = Scope(arguments, inner=True, values=dict.fromkeys(input_names(block)))

@@ -11,7 +11,7 @@ from specc.frontend.calls import Calls
 from specc.frontend.configure import Configurator, Reporter
 from specc.frontend.declarations import check_name
 from specc.frontend.items import Item, read_item
-from specc.frontend.limits import LayerBudget
+from specc.frontend.limits import Budget
 from specc.frontend.masks import Masks
 from specc.frontend.origins import Origins
 from specc.frontend.scope import Naming, Scope
@@ -38,7 +38,7 @@ class GraphBuilder:
         self.wiring = Wiring(reporter, blocks)
         self.masks = Masks(conventions)
         self.advisor = Advisor(Origins(), layout)
-        self.budget = LayerBudget(reporter)
+        self.budget = Budget(reporter)
         self.calls = Calls(self)
         self.bodies = Bodies(self)
 

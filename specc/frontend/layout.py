@@ -3,6 +3,7 @@ comments aside."""
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import field
 from typing import TYPE_CHECKING
@@ -15,11 +16,14 @@ from specc.records import dataclass
 if TYPE_CHECKING:
     from lark import Token
 
+MAX_TOKENS = 12_000
+"""A text of more words and signs is refused: it takes longer to parse than to read a book."""
+
 MAX_BRACKETS = 100
 """Brackets nested deeper than this are refused."""
 
 _SINGLE_QUOTED = re.compile(r"'[^'\n]*'")
-_UNCLOSED_STRING = re.compile(r'"([^"\\\n]|\\.)*')
+_UNCLOSED_STRING = re.compile(r'"([^"\\\n]++|\\.)*+')
 _OPENERS = {"LPAR": "RPAR", "LSQB": "RSQB", "LBRACE": "RBRACE"}
 SYMBOLS = {
     "LPAR": "(", "RPAR": ")", "LSQB": "[", "RSQB": "]", "LBRACE": "{", "RBRACE": "}",
@@ -52,7 +56,7 @@ def lex(source: Source) -> tuple[list[Token], list[Diagnostic]]:
     diagnostics: list[Diagnostic] = []
     while True:
         try:
-            return list(grammar().lex(text)), diagnostics
+            tokens = list(itertools.islice(grammar().lex(text), MAX_TOKENS + 1))
         except UnexpectedCharacters as error:
             start = error.pos_in_stream or 0
             string = _UNCLOSED_STRING.match(text, start) or _SINGLE_QUOTED.match(text, start)
@@ -61,6 +65,12 @@ def lex(source: Source) -> tuple[list[Token], list[Diagnostic]]:
             if len(diagnostics) >= MAX_ERRORS:
                 raise SpecError(diagnostics) from None
             text = text[:start] + " " * (end - start) + text[end:]
+            continue
+        if len(tokens) > MAX_TOKENS:
+            message = f"the spec has more than {MAX_TOKENS:,} words and signs"
+            span = span_of(source, tokens[-1])
+            raise SpecError(Diagnostic("E0002", message, span, help="use blocks and repeats"))
+        return tokens, diagnostics
 
 
 def _bad_character(span: Span, text: str) -> Diagnostic:

@@ -8,14 +8,20 @@ from collections import Counter
 
 from specc.diagnostics import Diagnostic, Note, Span, SpecError
 from specc.frontend.configure import Reporter
+from specc.frontend.expressions import Expression, walk
 from specc.frontend.items import Item
 from specc.frontend.scope import Scope
+from specc.frontend.tree import Scalar, Sequence, Tree
 from specc.ir.graph import Graph, Node, Parameter, node_bodies
 from specc.ir.types import TensorType
 from specc.ops.base import Op
 
-MAX_LAYERS = 10_000
-"""As many layers as a network has at most, those of its blocks and repeats counted each time."""
+MAX_LAYERS = 1000
+"""As many layers as a network has at most, those of its blocks and repeats counted each time,
+unless the environment variable LAYERS says otherwise. So many compile in seconds."""
+LAYERS = "SPECC_MAX_LAYERS"
+MAX_VALUES = 200_000
+"""As many values as blocks and repeats may have, those of each counted as often as it is built."""
 MAX_NESTING = 64
 """As deep as blocks and repeats may stand within each other."""
 MAX_ELEMENTS = 2**40
@@ -25,23 +31,39 @@ MAX_AXES = 32
 MAX_SIZE_TEXT = 500
 """As many characters as the formula of an axis has, where a size has a name and no number yet."""
 MAX_PARAMETERS = 10_000_000_000
-"""As many numbers as a network's parameters have together, unless PARAMETERS_VARIABLE says
-otherwise: 40 GB in float32, and with Adam's gradients and moments four times as much."""
-PARAMETERS_VARIABLE = "SPECC_MAX_PARAMETERS"
-"""The environment variable that allows more parameters, or fewer."""
+"""As many numbers as a network's parameters have together, unless the environment variable
+PARAMETERS says otherwise: 40 GB in float32, and with Adam's gradients and moments four times as
+much."""
+PARAMETERS = "SPECC_MAX_PARAMETERS"
 
 
-class LayerBudget:
-    """Counts layers as they are built, so that blocks in blocks cannot grow without bound."""
+def allowed(variable: str, default: int) -> int:
+    """A limit that an environment variable may change. Raises SpecError (E0607) where that is no
+    number."""
+    text = os.environ.get(variable, "").strip()
+    if not text:
+        return default
+    try:
+        return int(text) if text.isdecimal() and len(text) < 100 else int(float(text))
+    except (ValueError, OverflowError):
+        message = f"the environment variable {variable} is '{text[:40]}', which is no number"
+        raise SpecError(Diagnostic("E0607", message, help=f"e.g. {variable}={default}")) from None
+
+
+class Budget:
+    """Counts layers and values as they are built, so that blocks in blocks cannot grow without
+    bound."""
 
     def __init__(self, reporter: Reporter) -> None:
         self.reporter = reporter
+        self.layers = allowed(LAYERS, MAX_LAYERS)
         self._built = 0
+        self._values = 0
 
     @property
     def spent(self) -> bool:
         """Whether so many layers were built that there is no use in building more."""
-        return self._built > MAX_LAYERS
+        return self._built > self.layers
 
     def build(self, item: Item, scope: Scope) -> None:
         """One more layer is built. Raises SpecError, reported, when that is too many."""
@@ -51,11 +73,32 @@ class LayerBudget:
     def use(self, layers: int, item: Item, scope: Scope) -> None:
         """So many layers, built before, become a part of a graph. Raises as ``build``."""
         scope.size += layers
-        if max(self._built, scope.size) > MAX_LAYERS:
-            self._built = MAX_LAYERS + 1
-            message = f"blocks and repeats make more than {MAX_LAYERS:,} layers here"
-            self.reporter.error("E0430", message, item.span, "repeat less often")
-            raise SpecError(())
+        if max(self._built, scope.size) > self.layers:
+            message = f"the network has more than {self.layers:,} layers here"
+            self._refuse(
+                message, item, f"allow more in the environment: {LAYERS}={10 * self.layers}"
+            )
+
+    def read(self, values: int, item: Item) -> None:
+        """A block or repeat with so many values is built. Raises as ``build``."""
+        self._values += values
+        if self._values > MAX_VALUES:
+            message = f"blocks and repeats have more than {MAX_VALUES:,} values to read, all in all"
+            self._refuse(message, item, "let fewer of its uses differ")
+
+    def _refuse(self, message: str, item: Item, help_: str) -> None:
+        self._built = self.layers + 1
+        self.reporter.error("E0430", message, item.span, f"repeat less often, or {help_}")
+        raise SpecError(())
+
+
+def values_in(tree: Tree) -> int:
+    """How many values a tree has, the parts of its expressions counted too."""
+    if isinstance(tree, Scalar):
+        return sum(1 for _ in walk(tree.value)) if isinstance(tree.value, Expression) else 1
+    if isinstance(tree, Sequence):
+        return 1 + sum(map(values_in, tree.items))
+    return 1 + sum(values_in(value) for _, value in tree.entries)
 
 
 def check_sizes(
@@ -95,29 +138,16 @@ def check_parameters(graph: Graph, place: Span) -> None:
     Raises SpecError (E0606).
     """
     sizes = {path: math.prod(each.shape) for path, each in graph.parameters()}
-    total, allowed = sum(sizes.values()), allowed_parameters()
-    if total <= allowed:
+    total, most = sum(sizes.values()), allowed(PARAMETERS, MAX_PARAMETERS)
+    if total <= most:
         return
     path, count = _heaviest(sizes, total)
-    message = f"the network would have {total:,} parameters, more than the {allowed:,} allowed"
+    message = f"the network would have {total:,} parameters, more than the {most:,} allowed"
     where = f"{count:,} of them are in '{path}'" if path else "they are spread over many layers"
     node = _node_at(graph, path)
-    help_ = f"make it smaller, or allow more in the environment: {PARAMETERS_VARIABLE}={total}"
+    help_ = f"make it smaller, or allow more in the environment: {PARAMETERS}={total}"
     span = (node.span if node is not None else None) or place
     raise SpecError(Diagnostic("E0606", message, span, (Note(where),), help_))
-
-
-def allowed_parameters() -> int:
-    """The limit on a network's parameters. Raises SpecError (E0606) where the environment variable
-    is no number."""
-    text = os.environ.get(PARAMETERS_VARIABLE, "").strip()
-    if not text:
-        return MAX_PARAMETERS
-    try:
-        return int(float(text)) if not text.isdecimal() else int(text)
-    except (ValueError, OverflowError):
-        message = f"the environment variable {PARAMETERS_VARIABLE} is '{text[:40]}', no number"
-        raise SpecError(Diagnostic("E0606", message, help="e.g. 10000000000, or 1e10")) from None
 
 
 def _heaviest(sizes: dict[str, int], total: int) -> tuple[str, int]:

@@ -373,10 +373,11 @@ def _in_language(place: Span) -> bool:
 
 
 def _trains(graph: Graph) -> bool:
-    """Whether the outputs of a graph depend on a layer that is trained, calls left aside."""
+    """Whether the outputs of a graph depend on a layer that is trained, as far as can be seen
+    without looking into blocks: one may pass on only some of its inputs."""
     needed = {id(value) for value in graph.outputs}
     for node in reversed(graph.nodes):
-        if needed & {id(value) for value in node.outputs}:
+        if not node.bodies and needed & {id(value) for value in node.outputs}:
             needed |= {id(value) for value in node.inputs}
             if any(parameter.trainable for parameter in node.parameters):
                 return True

@@ -31,8 +31,14 @@ from specc.records import dataclass
 MAX_DEPTH = 64
 """Mappings and lists nested deeper than this are refused."""
 
-MAX_NODES = 100_000
+MAX_NODES = 30_000
 """A spec with more nodes, those repeated by aliases counted each time, is refused."""
+
+MAX_TEXT = 4000
+"""Keys and values of more characters are refused: no name, path or word is as long."""
+
+MAX_COMPUTED = 20_000
+"""Expressions of more characters together, names and plain arithmetic left out, are refused."""
 
 _DECIMAL = frozenset("0123456789+-.eE")
 _DIGITS = {"0o": (8, frozenset("01234567")), "0x": (16, frozenset("0123456789abcdefABCDEF"))}
@@ -118,7 +124,7 @@ def _events(source: Source) -> list[Any]:
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     events: list[Any] = []
-    depth = 0
+    depth = documents = 0
     try:
         for event in yaml.parse(source.text, Loader=loader):
             depth += isinstance(event, yaml.CollectionStartEvent)
@@ -128,6 +134,9 @@ def _events(source: Source) -> list[Any]:
                 message = f"mappings and lists are nested more than {MAX_DEPTH} deep"
                 raise SpecError(Diagnostic("E0107", message, Span(source, at, at + 1)))
             events.append(event)
+            documents += isinstance(event, yaml.DocumentStartEvent)
+            if documents == 2 or len(events) > 4 * MAX_NODES:
+                break  # that is an error, whatever follows
     except yaml.MarkedYAMLError as error:
         raise SpecError(explain(source, error)) from None
     except yaml.YAMLError as error:
@@ -154,6 +163,7 @@ class _Reader:
     anchors: dict[str, _Anchored] = field(default_factory=dict)
     index: int = 0
     nodes: int = 0
+    computed: int = 0
     depth: int = 0
     # The height of the node read last, for aliases: how deep it nests.
     height: int = 0
@@ -218,7 +228,23 @@ class _Reader:
     def _count(self, nodes: int, span: Span) -> None:
         self.nodes += nodes
         if self.nodes > MAX_NODES:
-            message = f"the spec has more than {MAX_NODES} nodes, those of aliases included"
+            message = f"the spec has more than {MAX_NODES:,} nodes, those of aliases included"
+            raise SpecError([*self.diagnostics, Diagnostic("E0107", message, span)])
+
+    def _measured(self, text: str, span: Span) -> None:
+        """Counts a long text as several nodes, since aliases repeat it; one without measure is
+        refused."""
+        self._count(len(text) // 100, span)
+        if len(text) > MAX_TEXT:
+            message = f"this text has more than {MAX_TEXT:,} characters"
+            raise SpecError([*self.diagnostics, Diagnostic("E0107", message, span)])
+
+    def _count_expression(self, text: str, span: Span) -> None:
+        from specc.frontend.arithmetic import is_plain
+
+        self.computed += 0 if is_plain(text[2:-1]) else len(text)
+        if self.computed > MAX_COMPUTED:
+            message = f"the expressions have more than {MAX_COMPUTED:,} characters together"
             raise SpecError([*self.diagnostics, Diagnostic("E0107", message, span)])
 
     def _alias(self, event: Any) -> Tree:
@@ -293,6 +319,7 @@ class _Reader:
             self._node()
             return None
         span = self._span(event)
+        self._measured(event.value, span)
         if event.value == "<<" and not event.style:
             message = "merge keys ('<<') are not a part of YAML 1.2"
             self._report(
@@ -310,6 +337,7 @@ class _Reader:
         comments = self._comments(event)
         span = self._span(event)
         text = event.value
+        self._measured(text, span)
         if not event.style and "$" not in text:
             try:
                 return Scalar(resolve(text), span, comments)
@@ -318,10 +346,14 @@ class _Reader:
                 return Scalar(None, span, comments)
         if "$" not in text:
             return Scalar(text, span, comments)
+        if text.startswith("${"):
+            self._count_expression(text, span)
         try:
             return with_comments(read_dollars(text, span), comments)
         except SpecError as error:
             self.diagnostics.extend(error.diagnostics)
+            if len(self.diagnostics) >= MAX_ERRORS:
+                raise SpecError(self.diagnostics) from None
             return Scalar(None, span, comments)
 
 

@@ -70,8 +70,9 @@ class Session(RUNNER.Session):  # type: ignore[misc,name-defined]
         """All that is compared of the file at ``path``.
 
         ``steps`` are the rows of each optimizer step; the first of them are also those of
-        everything else. ``traced`` says whether TensorFlow builds graphs. With ``shake``, inputs
-        and parameters are changed in their last bit first, in the way of that number.
+        everything else. ``traced`` says whether TensorFlow builds graphs. With ``shake``, inputs,
+        parameters and the weights of samples are changed in their last bit first, in the way of
+        that number: weights too, as where all parameters are 0 nothing else would change.
         """
         if not self._warm:
             self.open(path)  # which imports the framework
@@ -79,7 +80,10 @@ class Session(RUNNER.Session):  # type: ignore[misc,name-defined]
         self._trace_functions(traced)
         self.open(path)
         rows = steps[0]
-        data = {**data, "inputs": shaken(data["inputs"], shake)}
+        if shake:
+            data = {**data, "inputs": shaken(data["inputs"], shake)}
+            weights = data.get("sample_weights", np.ones(1 + max(map(max, steps))))
+            data["sample_weights"] = shaken({"": weights}, shake)[""]
         first = {
             kind: {name: array[rows] for name, array in data[kind].items()}
             for kind in ("inputs", "targets")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import FrameType
 
 
@@ -28,21 +28,31 @@ class Interrupted(KeyboardInterrupt):
         return 128 + self.number
 
 
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise Interrupted(number)
+
+
 @contextlib.contextmanager
-def interruptible() -> Iterator[None]:
-    """SIGINT and SIGTERM raise Interrupted in the body, which runs in the main thread."""
+def _handled(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> Iterator[None]:
+    """SIGINT and SIGTERM go to ``handler`` in the body, if that is in the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield  # signals are not ours to handle
         return
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise Interrupted(number)
-
     # What the caller has chosen to ignore (a shell does so for jobs in the background) stays so.
     heard = [s for s in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(s) != signal.SIG_IGN]
-    before = {each: signal.signal(each, interrupt) for each in heard}
+    before = {each: signal.signal(each, handler) for each in heard}
     try:
         yield
     finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
+        for each, earlier in before.items():
+            signal.signal(each, earlier)
+
+
+def interruptible() -> contextlib.AbstractContextManager[None]:
+    """SIGINT and SIGTERM raise Interrupted in the body."""
+    return _handled(_interrupt)
+
+
+def uninterrupted() -> contextlib.AbstractContextManager[None]:
+    """SIGINT and SIGTERM come too late for the body, which is short."""
+    return _handled(signal.SIG_IGN)

@@ -21,11 +21,14 @@ def locked(folder: Path, shown: Path) -> Iterator[int]:
     """Holds the lock of a folder, whose file descriptor it yields, and removes it in the end.
 
     The system lets go of the lock when the last process that has the descriptor is gone, however it
-    ended. Raises SpecError (E1013) that names the process if another one has it; ``shown`` is how
-    the user calls the folder.
+    ended. Raises SpecError: E1013, which names the process, if another one has it, and E1006 if the
+    folder cannot be written; ``shown`` is how the user calls the folder.
     """
-    path = folder / NAME
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        descriptor = os.open(folder / NAME, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        problem = error.strerror or str(error)
+        raise SpecError(Diagnostic("E1006", f"cannot write {shown}: {problem}")) from None
     try:
         if not _take(descriptor):
             raise in_use(shown, _holder(descriptor))

@@ -116,15 +116,18 @@ def open_run(path: Path, unfinished: bool = False) -> Run:
     yet and is under way.
     """
     run = read_run(path)
-    needed = [path / SPEC, path / Path(run.source).name, path / FITTED]
     if not run.finished:
         _require_checkpoint(run, unfinished)
-    else:
-        needed.append(run.weights)
-    for each in needed:
-        if not each.is_file():
-            raise _not_a_run(path, f"it has no {each.name}")
+    require_files(run)
     return run
+
+
+def require_files(run: Run) -> None:
+    """Raises SpecError (E1005) that names a file which the run should have and lacks."""
+    needed = [run.path / SPEC, run.path / run.source.name, run.path / FITTED]
+    for each in [*needed, run.weights] if run.finished else needed:
+        if not each.is_file():
+            raise _not_a_run(run.path, f"it has no {each.name}")
 
 
 def read_run(path: Path) -> Run:

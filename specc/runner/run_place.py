@@ -49,7 +49,11 @@ class Place:
 
     def finish(self) -> None:
         """Makes a run whose files are all written the one at its place."""
-        complete(self.final, self.path)
+        try:
+            complete(self.final, self.path)
+        except OSError as error:
+            problem = error.strerror or str(error)
+            raise SpecError(Diagnostic("E1006", f"cannot write {self.final}: {problem}")) from None
 
     @property
     def kept(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,8 @@ class Plan:
     """How a training goes.
 
     Args:
-        key: tells runs apart: a checkpoint with another one is not gone on from.
+        keys: what tells the runs of each backend apart: a checkpoint with another key is not gone
+            on from.
         every: when checkpoints are written: ``{"steps": N}``, ``{"seconds": S}``, or empty for as
             often as costs next to nothing.
     """
@@ -48,7 +49,7 @@ class Plan:
     batch_size: int
     dtype: str | None = None
     device: str | None = None
-    key: str = ""
+    keys: Mapping[str, str] = field(default_factory=dict)
     every: Mapping[str, float] | None = None
 
 
@@ -106,7 +107,7 @@ def train(
             epochs=plan.epochs,
             batch_size=plan.batch_size,
             folder=str(folder),
-            key=plan.key,
+            key=plan.keys.get(backend, ""),
             every=dict(plan.every or {}),
         )
         reached = worker.wait(lambda event: on_event(backend, event) if on_event else None)

@@ -18,7 +18,7 @@ from specc.ir.levels import DEFAULT_LEVEL
 from specc.runner import run_folder
 from specc.runner.diverged import diagnosis, unexplained
 from specc.runner.experiment import Experiment
-from specc.runner.interruption import Interrupted
+from specc.runner.interruption import Interrupted, uninterrupted
 from specc.runner.run_folder import FAILED, FINISHED, INTERRUPTED, RUNNING, Run
 from specc.runner.run_place import Place
 from specc.runner.train import BrokenDownError, Event, OnEvent, Plan, Trained, train
@@ -81,13 +81,12 @@ class TrainingRun:
             else:
                 on_event(backend, event)
 
-        about = next(iter(self.runs.values())).about
         plan = Plan(
             epochs=self.experiment.epochs,
             batch_size=self.experiment.batch_size,
             dtype=self.experiment.dtype,
             device=self.request.device,
-            key=about["key"],
+            keys={name: run.about["key"] for name, run in self.runs.items()},
             every=self.request.every,
         )
         try:
@@ -100,8 +99,9 @@ class TrainingRun:
                 on_stop=on_stop,
                 inherit=(self.place.lock,),
             )
-            self._write(trained)
-            self.place.finish()
+            with uninterrupted():
+                self._write(trained)
+                self.place.finish()
         except BrokenDownError as error:
             self._mark(FAILED)
             raise SpecError(self._told(self._diagnosis(error))) from None
@@ -189,7 +189,7 @@ def begin(place: Place, request: Request) -> TrainingRun:
             "state": RUNNING,
             "resume": request.resume,
             "trained_with": settings,
-            "key": _digest(json.dumps(settings, sort_keys=True).encode()),
+            "key": _digest(json.dumps([name, settings], sort_keys=True).encode()),
         }
         run_folder.write_json(folder / run_folder.ABOUT, about)
     place.begin()
@@ -206,9 +206,11 @@ def go_on(place: Place, request: Request) -> tuple[TrainingRun, tuple[Diagnostic
         SpecError: E1014 if the spec, its data or the settings are not those of the run.
     """
     found = [run_folder.read_run(folder) for folder in run_folder.backends_of(place.path)]
+    for run in found:
+        run_folder.require_files(run)
     about = found[0].about
-    settings = about.get("trained_with")
-    if not isinstance(settings, dict):
+    settings = about.get("trained_with", {})
+    if settings.keys() != _SETTINGS or not {"key", "settings"} <= about.keys():
         message = f"the run in {place.final} does not say what it was trained with"
         raise SpecError(Diagnostic("E1014", message, help="begin anew with --overwrite"))
     request = replace(
@@ -272,6 +274,9 @@ def _settings(request: Request, experiment: Experiment, text: str) -> dict[str, 
         },
         "data": dict(_data_digests(experiment.parts)),
     }
+
+
+_SETTINGS = {"spec", "backends", "dtype", "device", "optimize", "sources", "data"}
 
 
 def _data_digests(parts: Mapping[str, Part]) -> Iterator[tuple[str, str]]:

@@ -140,6 +140,17 @@ def test_one_mistake_is_one_diagnostic(tmp_path: Path) -> None:
         assert len(refused(path).diagnostics) == 1
 
 
+def test_blocks_that_double_are_searched_in_bounds(tmp_path: Path) -> None:
+    blocks = ["b0: {parameters: {n: 1}, layers: [{leaky_relu: $n}]}"]
+    for i in range(60):
+        uses = ", ".join(f'{{use: b{i}, with: {{n: "${{n * 2 + {k}}}"}}}}' for k in (0, 1))
+        blocks.append(f"b{i + 1}: {{parameters: {{n: 1}}, layers: [{uses}]}}")
+    path = tmp_path / "net.yaml"
+    changes = f"blocks: {{{', '.join(blocks)}}} ;; layers: [{{use: b60, name: y, from: nothing}}]"
+    path.write_text(written(changes), encoding="utf-8")
+    check(refused(path), "E0407", "there is no value 'nothing'")
+
+
 def test_blocks_that_double_are_refused_at_once(tmp_path: Path) -> None:
     for first, second in (("1", "1"), ('"${n + 1}"', '"${n + 2}"')):
         blocks = ["b0: {parameters: {n: 1}, layers: [{leaky_relu: $n}]}"]

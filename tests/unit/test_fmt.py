@@ -17,11 +17,13 @@ from test_documentation import blocks as documented
 from specc.compiler import load_program
 from specc.diagnostics import Source, SpecError
 from specc.frontend.formatter import format_text
+from specc.frontend.layout import lay_out, lex
+from specc.frontend.yaml_comments import comment_starts
 from specc.ir.text import program_text
 
 ROOT = Path(__file__).parents[2]
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # as the reader takes it
 EXAMPLES = sorted((ROOT / "examples").glob("*.[ys]*"))
-COMMENT = re.compile(r"(?m)(?:^|(?<=\s))#[^\n]*")
 
 
 def formatted(text: str, name: str = "net.yaml") -> str:
@@ -31,9 +33,15 @@ def formatted(text: str, name: str = "net.yaml") -> str:
     return once
 
 
-def comments(text: str) -> list[str]:
+def comments(text: str, name: str = "net.yaml") -> list[str]:
     """The words of all comments, however they are spaced."""
-    return sorted(" ".join(found.strip("# ").split()) for found in COMMENT.findall(text))
+    source = Source(name, text)
+    if name.endswith(".specc"):
+        found = [comment.text for comment in lay_out(source, lex(source)[0], [])[1]]
+    else:
+        starts = comment_starts(source, list(yaml.parse(text, Loader=LOADER)))
+        found = [text[start:].partition("\n")[0] for start in starts]
+    return sorted(" ".join(each.strip("# ").split()) for each in found)
 
 
 def specc(*arguments: str, text: str | bytes = b"") -> subprocess.CompletedProcess[bytes]:
@@ -278,7 +286,7 @@ def test_changed_specs_keep_meaning_and_comments(
         result = formatted(text, path.name)
     except SpecError:
         return
-    assert comments(result) == comments(text)
+    assert comments(result, path.name) == comments(text, path.name)
 
 
 _ODD = st.recursive(
