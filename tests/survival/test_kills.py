@@ -6,12 +6,10 @@
 from __future__ import annotations
 
 import random
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from specc.runner.checkpoint import NAME
 from specc.runner.experiment import Experiment
 from specc.runner.process import Team
 from tests.survival.trials import EPOCHS, prepare, reference, trial
@@ -63,15 +61,3 @@ def test_a_training_that_is_killed_at_any_moment_goes_on(tmp_path, backends, tri
     for _ in range(trials):
         found = trial(spec, backends, wanted, generator)
         assert not found.problems, found
-
-
-def test_a_checkpoint_costs_nothing_to_find_where_there_is_none(tmp_path):
-    """A run that is killed before its first checkpoint is not gone on with: it starts over."""
-    spec = prepare(tmp_path, epochs=2)
-    experiment = Experiment.prepare(spec, {"numpy": tmp_path})
-    assert not (Path(tmp_path) / NAME).exists()
-    with Team(experiment.sources) as team:
-        team.ask("data", parts=experiment.parts)
-        team.ask("build")
-        plan = {"epochs": 2, "batch_size": 16, "key": "k", "every": {}, "folder": str(tmp_path)}
-        assert team.ask("train", **plan)["numpy"]["step"] == 8
