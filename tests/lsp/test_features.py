@@ -176,9 +176,8 @@ async def test_definitions(client: LanguageClient, open_text: Open, name: str, t
 
     last = text.count("probabilities") - 1
     bound = "{name: probabilities" if name.endswith("yaml") else "probabilities ="
-    assert await defined(client, document, "probabilities", last) == [
-        f"{line(bound)}:probabilities"
-    ]
+    bound_at = [f"{line(bound)}:probabilities"]
+    assert await defined(client, document, "probabilities", last) == bound_at
     assert await defined(client, document, "cell", 1) == [f"{line('cell')}:cell"]
     assert await defined(client, document, "width", 1) == [f"{line('width')}:width"]
     assert await defined(client, document, "label", 1) == [f"{line('label')}:label"]
@@ -201,7 +200,8 @@ async def test_rename(client: LanguageClient, open_text: Open, name: str, text: 
     document = open_text(name, text)
     for word, occurrence, new in (
         ("probabilities", 1, "digits"), ("width", 0, "breadth"), ("cell", 0, "tower"),
-        ("label", 0, "wanted"), ("image", 0, "picture"), ("filters", 0, "maps"), ("first", 0, "stem"),
+        ("label", 0, "wanted"), ("image", 0, "picture"), ("filters", 0, "maps"),
+        ("first", 0, "stem"),
     ):  # fmt: skip
         place = document.place(word, occurrence)
         prepared = await client.text_document_prepare_rename_async(lsp.PrepareRenameParams(**place))
@@ -255,8 +255,8 @@ async def test_document_symbols(
     params = lsp.DocumentSymbolParams(document.identifier)
     found = await client.text_document_document_symbol_async(params)
     names = flat(found)
-    wanted = ["width", "image", "label", "cell", "cell/filters", "cell/z", "cell/relu", "first",
-              "flatten", "probabilities", "training", "training/optimizer", "data", "data/path"]  # fmt: skip
+    wanted = """width image label cell cell/filters cell/z cell/relu first flatten probabilities
+        training training/optimizer data data/path""".split()
     assert [each for each in wanted if each not in names] == []
     assert "conv2d (batch, 6, 6, 8)" in {symbol.detail for symbol in found}
     for symbol in found:

@@ -39,7 +39,11 @@ YAML_CASES = [
     ("  - {add: {}, from: [first, ▮", ["image"], "label"),
     ("  - {layer: ▮", ["first"], "image"),
     ("  - repeat:\n      ▮", ["times", "layers"], "units"),
-    ("  - repeat:\n      times: 2\n      index: i\n      layers:\n        - {dense: {units: ▮", ["i", "width"], "x"),
+    (
+        "  - repeat:\n      index: i\n      layers:\n        - {dense: {units: ▮",
+        ["i", "width"],
+        "x",
+    ),
     ("outputs: [▮", ["probabilities", "first"], "label"),
     ("training:\n  ▮", ["loss", "epochs"], "source"),
     ("training:\n  loss: {▮", ["huber"], "adam"),
@@ -48,7 +52,11 @@ YAML_CASES = [
     ("training:\n  optimizer: ▮", ["adam", "sgd"], "huber"),
     ("training:\n  optimizer: {adam: {▮", ["learning_rate"], "units"),
     ("training:\n  optimizer: {adam: {learning_rate: {▮", ["cosine"], "adam"),
-    ("training:\n  optimizer:\n    adam:\n      learning_rate:\n        cosine:\n          ▮", ["decay_steps"], "adam"),
+    (
+        "training:\n  optimizer:\n    adam:\n      learning_rate:\n        cosine:\n          ▮",
+        ["decay_steps"],
+        "adam",
+    ),
     ("training:\n  metrics: [▮", ["accuracy"], "adam"),
     ("training:\n  clip: {▮", ["global_norm"], "adam"),
     ("data: {source: ▮", ["npz", "csv", "sklearn"], "width"),
@@ -212,10 +220,14 @@ async def test_every_prefix_is_answered(
 
 
 GARBAGE = [
-    "\x00", "\ufeff", "\r", "\t", "\u2028", "🙂", "{" * 70, "[" * 110, "&a [*a, *a]", "!!python/object:x",
-    "<<: *x", "? [a]: b", "- - - -", ": :", "${" * 9, "$", '"', "'", "#", "|\n", ">2\n", "%YAML 1.1\n",
-    "---\n", "1e999", "9" * 50, "block b(b) {", "repeat(9999999, i) {", "include \"../x.specc\"",
-    "includes: [../../etc/passwd, net.yaml]", "input x: float[" + "1, " * 99, "\ud7ff", "layers: 3",
+    "\x00", "\ufeff", "\r", "\t", "\u2028", "🙂", "{" * 70, "[" * 110, "&a [*a, *a]",
+    "!!python/object:x",
+    "<<: *x", "? [a]: b", "- - - -", ": :", "${" * 9, "$", '"', "'", "#", "|\n",
+    ">2\n", "%YAML 1.1\n",
+    "---\n", "1e999", "9" * 50, "block b(b) {", "repeat(9999999, i) {",
+    "include \"../x.specc\"",
+    "includes: [../../etc/passwd, net.yaml]",
+    "input x: float[" + "1, " * 99, "\ud7ff", "layers: 3",
     "layers: [[]]", "parameters: {a: ${a}}", "blocks: {b: {layers: [{use: b}]}}", "training: [x]",
     "inputs: []", "outputs: {a: b}", "data: x", "name: [", "specc: {}",
 ]  # fmt: skip
