@@ -15,8 +15,11 @@ from specc.fuzz.crew import Crew
 FOLDER = Path(__file__).parent / "cases"
 FAILED_ONCE = sorted(FOLDER.glob("*.yaml"))
 BACKENDS = ("numpy", "torch", "tensorflow")
-# Where rounding decides, which is all there is to them.
-UNSETTLED = {"equal_probabilities": ("score: accuracy",)}
+# Where rounding may decide, as it does here or there.
+UNSETTLED = {
+    "equal_probabilities": {"score: accuracy"},
+    "zeros_and_a_gradient_that_cancels": {"step 0: v20.bias"},
+}
 # TensorFlow takes most of the time: a part of the cases does without.
 CAMPAIGNS = {1: (160, BACKENDS[:2]), 2: (40, BACKENDS)}
 
@@ -38,7 +41,7 @@ def test_what_failed_once(path: Path, crew: Crew, tmp_path: Path) -> None:
     outcome = check(Case.load(path), crew, tmp_path, BACKENDS)
     assert outcome.failure is None, outcome.failure
     assert outcome.finite
-    assert outcome.unsettled == UNSETTLED.get(path.stem, ())
+    assert set(outcome.unsettled) <= UNSETTLED.get(path.stem, set())
 
 
 @pytest.mark.parametrize("seed", CAMPAIGNS)
