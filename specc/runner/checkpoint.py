@@ -114,7 +114,10 @@ def save_by(save: Callable[[str], None], path: Path) -> None:
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with writing(path):
+            draft.touch()
+            mode = draft.stat().st_mode
             save(str(draft))
+            os.chmod(draft, mode)  # safetensors makes files that only their owner can read
             with draft.open("rb") as stream:
                 os.fsync(stream.fileno())
             os.replace(draft, path)

@@ -201,14 +201,10 @@ def test_the_last_two_checkpoints_are_kept(tmp_path):
     assert len(list(tmp_path.iterdir())) == 2
 
 
-@pytest.mark.parametrize("limit", [9_000, 60_000])
-def test_a_full_disk_is_told_of_and_loses_nothing(spec, limit):
-    """No file may be larger than ``limit`` bytes."""
-    interrupted()
-    before = {p.name: p.read_bytes() for p in Path("runs/net").glob("checkpoint*")}
+def on_a_full_disk(limit: int, *arguments: str) -> str:
+    """What a command line says where no file may be larger than ``limit`` bytes."""
     ran = subprocess.run(
-        [sys.executable, "-m", "specc.cli", "train", str(spec), "--resume"]
-        + ["--checkpoint-every", "5"],
+        [sys.executable, "-m", "specc.cli", *arguments],
         capture_output=True,
         text=True,
         check=False,
@@ -216,7 +212,20 @@ def test_a_full_disk_is_told_of_and_loses_nothing(spec, limit):
     )
     assert ran.returncode == 1
     assert "error[E1006]: cannot write " in ran.stderr and "File too large" in ran.stderr
-    assert "go on with: specc train net.yaml --resume" in ran.stderr
+    return ran.stderr
+
+
+def test_a_disk_that_is_full_from_the_beginning_leaves_nothing(spec):
+    on_a_full_disk(1_000, "train", str(spec))
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize("limit", [9_000, 60_000])
+def test_a_full_disk_is_told_of_and_loses_nothing(spec, limit):
+    interrupted()
+    before = {p.name: p.read_bytes() for p in Path("runs/net").glob("checkpoint*")}
+    told = on_a_full_disk(limit, "train", str(spec), "--resume", "--checkpoint-every", "5")
+    assert "go on with: specc train net.yaml --resume" in told
     assert all((Path("runs/net") / name).exists() for name in before)
     assert not [p.name for p in Path("runs/net").iterdir() if p.name.startswith(".")]
     assert json.loads(specc("evaluate", "runs/net", "--unfinished", "--json"))["scores"]
