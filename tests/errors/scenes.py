@@ -68,6 +68,12 @@ def _broken_plugin(patch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @contextmanager
+def _odd_limit(patch: pytest.MonkeyPatch) -> Iterator[None]:
+    patch.setenv("SPECC_MAX_LAYERS", "many")
+    yield
+
+
+@contextmanager
 def _no_scikit_learn(patch: pytest.MonkeyPatch) -> Iterator[None]:
     patch.setitem(sys.modules, "sklearn", None)
     yield
@@ -155,6 +161,7 @@ def _no_pygls(patch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 SCENES: dict[str, Callable[[pytest.MonkeyPatch], object]] = {
+    "E0607": _odd_limit,
     "E0803": _no_scikit_learn,
     "E0901": lambda patch: _plugins(patch, NARROW),
     "E0903": lambda patch: _plugins(patch, NARROW, SECOND),
