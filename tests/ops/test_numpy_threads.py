@@ -1,6 +1,12 @@
 """Work that is shared out to threads: the same numbers, however many there are."""
 
 import multiprocessing
+<<<<<<< HEAD
+import os
+import sys
+import threading
+=======
+>>>>>>> origin/main
 import time
 
 import numpy as np
@@ -124,6 +130,19 @@ def test_an_error_in_any_thread_is_the_caller_s():
         map_on_threads(fail, list(range(8)))
 
 
+<<<<<<< HEAD
+@pytest.mark.usefixtures("two_threads")
+def test_a_job_that_waits_for_a_busy_thread_keeps_no_array():
+    busy, array = threading.Event(), np.zeros(8)
+    threads.helpers(os.getpid()).submit(busy.wait)
+    before = sys.getrefcount(array)
+    map_on_threads(lambda part: array[part], [0, 1])
+    assert sys.getrefcount(array) == before
+    busy.set()
+
+
+=======
+>>>>>>> origin/main
 def forked(queue):
     queue.put(map_on_threads(lambda part: 2 * part, list(range(8))))
 

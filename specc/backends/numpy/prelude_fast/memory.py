@@ -43,6 +43,10 @@ def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     if block is None:
         if len(held) >= 512:  # sizes of other batches
             held.clear()
+        for each in sorted(held, reverse=True):  # it serves in the place of a smaller one, too
+            if size <= 4 * each < 4 * size and (unused := free_block(held[each])) is not None:
+                held[each] = [other for other in held[each] if other is not unused]
+                break
         block = np.empty(size, np.uint8)
         held.setdefault(size, []).append(block)
     return np.ndarray(shape, dtype, block)

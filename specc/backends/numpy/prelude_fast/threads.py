@@ -58,6 +58,26 @@ def map_on_threads(work: Callable[[Any], Any], parts: list[Any]) -> list[Any]:
     should take a tenth of a millisecond or more: to wake a thread takes that long.
     """
     results: list[Any] = [None] * len(parts)
+<<<<<<< HEAD
+    shared = [work, iter(enumerate(parts)), results]
+    count = min(THREADS, len(parts)) - 1
+    jobs = [helpers(os.getpid()).submit(take_parts, shared) for _ in range(count)]
+    take_parts(shared)
+    for job in jobs:
+        if not job.cancel():  # it has begun
+            job.result()
+    shared.clear()  # a job that was cancelled stays in its queue for a while, but keeps no array
+    return results
+
+
+def take_parts(shared: list[Any]) -> None:
+    """Computes one part after the other, as long as there are any that nobody has taken."""
+    work, waiting, results = shared
+    for index, part in waiting:
+        results[index] = work(part)
+
+
+=======
     waiting = iter(enumerate(parts))
 
     def take() -> None:
@@ -73,6 +93,7 @@ def map_on_threads(work: Callable[[Any], Any], parts: list[Any]) -> list[Any]:
     return results
 
 
+>>>>>>> origin/main
 def sample_parts(x: np.ndarray) -> Iterator[slice]:
     """Slices of the batch x, each of as many samples as hold 2**17 numbers.
 
