@@ -11,6 +11,7 @@ import pytest
 from specc.compiler import load_program
 from specc.runner.experiment import load_checked
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
 SOFTMAX = "{name: y, dense: {units: 3, activation: softmax}}"
 
 
@@ -157,3 +158,9 @@ def test_targets_and_schedules(
     text = data_spec(layer, "{shape: [1]}", loss, training=training)
     arrays = {"x": np.eye(4), "t": np.array(target, float).reshape(4, 1)}
     assert data_names(tmp_path / "net.yaml", text, **arrays) == found
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_no_example_has_a_warning(path: Path) -> None:
+    program, warnings = load_program(path)
+    assert (*warnings, *load_checked(program, path.parent)[1]) == ()
