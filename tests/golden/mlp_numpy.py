@@ -132,14 +132,6 @@ def row_maxima(x):
     return np.asarray(x.max(axis=-1, keepdims=True))
 
 
-<<<<<<< HEAD
-=======
-def row_sums(x):
-    """The sum of each row of x (..., S), as (..., 1): a product with ones."""
-    return x @ np.ones((x.shape[-1], 1), x.dtype)
-
-
->>>>>>> origin/main
 def map_parts(work, parts):
     """[work(part) for part in parts], in parts that stay in the cache."""
     return [work(part) for part in parts]
@@ -244,21 +236,12 @@ def sparse_categorical_crossentropy_from_logits_gradient(logits, labels, *, weig
     gradients = empty(logits.shape, logits.dtype)
 
     def compute(part):
-<<<<<<< HEAD
         softmax, places = shifted_logits(logits[part]), labels[part][..., None]
         np.exp(softmax, out=softmax)
         softmax /= softmax.sum(axis=-1, keepdims=True)
         chosen = np.take_along_axis(softmax, places, axis=-1)
         np.put_along_axis(softmax, places, chosen - 1.0, axis=-1)
         np.multiply(weights[part][..., None], softmax, out=gradients[part])
-=======
-        softmax, weight = shifted_logits(logits[part]), weights[part][..., None]
-        np.exp(softmax, out=softmax)
-        np.multiply(softmax, weight / row_sums(softmax), out=gradients[part])
-        places = labels[part][..., None]
-        chosen = np.take_along_axis(gradients[part], places, axis=-1)
-        np.put_along_axis(gradients[part], places, chosen - weight, axis=-1)
->>>>>>> origin/main
 
     map_parts(compute, sample_parts(logits))
     return gradients
@@ -272,11 +255,7 @@ def sparse_categorical_crossentropy_from_logits(logits, labels):
     def compute(part):
         shifted = shifted_logits(logits[part])
         chosen = np.take_along_axis(shifted, labels[part][..., None], axis=-1)[..., 0]
-<<<<<<< HEAD
         total = np.exp(shifted, out=shifted).sum(axis=-1)
-=======
-        total = row_sums(np.exp(shifted, out=shifted))[..., 0]
->>>>>>> origin/main
         np.subtract(np.log(total), chosen, out=values[part])
 
     map_parts(compute, sample_parts(logits))

@@ -92,20 +92,12 @@ def relu(x):
 
 
 def image_parts(count, size):
-<<<<<<< HEAD
     """Slices of a batch of `count` images, each of as many as hold 2**18 numbers, at `size` each.
-=======
-    """Slices of a batch of `count` images, each of as many as hold 2**19 numbers, at `size` each.
->>>>>>> origin/main
 
     What a part computes is still in the cache at its next step. A call of NumPy on fewer numbers
     would be over before another thread has woken up.
     """
-<<<<<<< HEAD
     images = max(1, 2**18 // size)
-=======
-    images = max(1, 2**19 // size)
->>>>>>> origin/main
     for start in range(0, count, images):
         yield slice(start, min(start + images, count))
 
@@ -486,14 +478,6 @@ def lstm_gradient(d_outputs, d_h, saved, kernel, recurrent_kernel):
     return sample_major(dx), dkernel, drecurrent_kernel, dbias[0], d_hidden.T, d_cell.T
 
 
-<<<<<<< HEAD
-=======
-def row_sums(x):
-    """The sum of each row of x (..., S), as (..., 1): a product with ones."""
-    return x @ np.ones((x.shape[-1], 1), x.dtype)
-
-
->>>>>>> origin/main
 def openblas(name):
     """A function of the OpenBLAS in NumPy's wheels; None where NumPy has other products."""
     library = ctypes.CDLL(np.linalg._umath_linalg.__file__)  # it is linked with OpenBLAS
@@ -545,7 +529,6 @@ def map_on_threads(work, parts):
     should take a tenth of a millisecond or more: to wake a thread takes that long.
     """
     results = [None] * len(parts)
-<<<<<<< HEAD
     shared = [work, iter(enumerate(parts)), results]
     count = min(THREADS, len(parts)) - 1
     jobs = [helpers(os.getpid()).submit(take_parts, shared) for _ in range(count)]
@@ -564,23 +547,6 @@ def take_parts(shared):
         results[index] = work(part)
 
 
-=======
-    waiting = iter(enumerate(parts))
-
-    def take():
-        for index, part in waiting:  # the next one goes to whoever asks first
-            results[index] = work(part)
-
-    count = min(THREADS, len(parts)) - 1
-    jobs = [helpers(os.getpid()).submit(take) for _ in range(count)]
-    take()
-    for job in jobs:
-        if not job.cancel():  # it has begun
-            job.result()
-    return results
-
-
->>>>>>> origin/main
 def sample_parts(x):
     """Slices of the batch x, each of as many samples as hold 2**17 numbers.
 
@@ -695,21 +661,12 @@ def sparse_categorical_crossentropy_from_logits_gradient(logits, labels, *, weig
     gradients = empty(logits.shape, logits.dtype)
 
     def compute(part):
-<<<<<<< HEAD
         softmax, places = shifted_logits(logits[part]), labels[part][..., None]
         np.exp(softmax, out=softmax)
         softmax /= softmax.sum(axis=-1, keepdims=True)
         chosen = np.take_along_axis(softmax, places, axis=-1)
         np.put_along_axis(softmax, places, chosen - 1.0, axis=-1)
         np.multiply(weights[part][..., None], softmax, out=gradients[part])
-=======
-        softmax, weight = shifted_logits(logits[part]), weights[part][..., None]
-        np.exp(softmax, out=softmax)
-        np.multiply(softmax, weight / row_sums(softmax), out=gradients[part])
-        places = labels[part][..., None]
-        chosen = np.take_along_axis(gradients[part], places, axis=-1)
-        np.put_along_axis(gradients[part], places, chosen - weight, axis=-1)
->>>>>>> origin/main
 
     map_parts(compute, sample_parts(logits))
     return gradients
@@ -723,11 +680,7 @@ def sparse_categorical_crossentropy_from_logits(logits, labels):
     def compute(part):
         shifted = shifted_logits(logits[part])
         chosen = np.take_along_axis(shifted, labels[part][..., None], axis=-1)[..., 0]
-<<<<<<< HEAD
         total = np.exp(shifted, out=shifted).sum(axis=-1)
-=======
-        total = row_sums(np.exp(shifted, out=shifted))[..., 0]
->>>>>>> origin/main
         np.subtract(np.log(total), chosen, out=values[part])
 
     map_parts(compute, sample_parts(logits))

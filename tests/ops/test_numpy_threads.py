@@ -1,12 +1,9 @@
 """Work that is shared out to threads: the same numbers, however many there are."""
 
 import multiprocessing
-<<<<<<< HEAD
 import os
 import sys
 import threading
-=======
->>>>>>> origin/main
 import time
 
 import numpy as np
@@ -130,7 +127,6 @@ def test_an_error_in_any_thread_is_the_caller_s():
         map_on_threads(fail, list(range(8)))
 
 
-<<<<<<< HEAD
 @pytest.mark.usefixtures("two_threads")
 def test_a_job_that_waits_for_a_busy_thread_keeps_no_array():
     busy, array = threading.Event(), np.zeros(8)
@@ -141,8 +137,6 @@ def test_a_job_that_waits_for_a_busy_thread_keeps_no_array():
     busy.set()
 
 
-=======
->>>>>>> origin/main
 def forked(queue):
     queue.put(map_on_threads(lambda part: 2 * part, list(range(8))))
 

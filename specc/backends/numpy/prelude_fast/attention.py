@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 
-from specc.backends.numpy.prelude.normalization import channel_sum
 from specc.backends.numpy.prelude_fast.memory import empty
 from specc.backends.numpy.prelude_fast.products import affine, affine_kernel_gradient
 from specc.backends.numpy.prelude_fast.rows import row_maxima, row_sums
@@ -89,15 +88,12 @@ def scaled_dot_product_attention_gradient(
 
     map_parts(gradients, sample_parts(weights))
     return dquery, dkey, dvalue
-<<<<<<< HEAD
 
 
 def row_total(x: np.ndarray) -> np.ndarray:
     """The sum of all rows of x (..., D): a product with ones."""
     rows = x.reshape(-1, x.shape[-1])
     return np.asarray(np.ones(len(rows), x.dtype) @ rows)
-=======
->>>>>>> origin/main
 
 
 def split_heads(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None = None) -> np.ndarray:
@@ -114,11 +110,7 @@ def split_heads_gradient(
     rows = dy.swapaxes(1, 2).reshape(*x.shape[:2], kernel[0].size)
     dx = affine(rows, kernel.reshape(len(kernel), -1).T)
     dkernel = affine_kernel_gradient(x, rows)
-<<<<<<< HEAD
     return dx, dkernel.reshape(kernel.shape), row_total(rows).reshape(kernel.shape[1:])
-=======
-    return dx, dkernel.reshape(kernel.shape), channel_sum(rows).reshape(kernel.shape[1:])
->>>>>>> origin/main
 
 
 def join_heads(y: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None = None) -> np.ndarray:
@@ -135,8 +127,4 @@ def join_heads_gradient(
     dy = affine(dx, kernel.reshape(-1, kernel.shape[-1]).T)
     dkernel = affine_kernel_gradient(joined, dx)
     heads = dy.reshape(*dx.shape[:2], *kernel.shape[:2]).swapaxes(1, 2)
-<<<<<<< HEAD
     return heads, dkernel.reshape(kernel.shape), row_total(dx)
-=======
-    return heads, dkernel.reshape(kernel.shape), channel_sum(dx)
->>>>>>> origin/main

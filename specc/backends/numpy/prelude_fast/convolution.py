@@ -9,20 +9,12 @@ from specc.backends.numpy.prelude_fast.threads import map_parts
 
 
 def image_parts(count: int, size: int) -> Iterator[slice]:
-<<<<<<< HEAD
     """Slices of a batch of `count` images, each of as many as hold 2**18 numbers, at `size` each.
-=======
-    """Slices of a batch of `count` images, each of as many as hold 2**19 numbers, at `size` each.
->>>>>>> origin/main
 
     What a part computes is still in the cache at its next step. A call of NumPy on fewer numbers
     would be over before another thread has woken up.
     """
-<<<<<<< HEAD
     images = max(1, 2**18 // size)
-=======
-    images = max(1, 2**19 // size)
->>>>>>> origin/main
     for start in range(0, count, images):
         yield slice(start, min(start + images, count))
 

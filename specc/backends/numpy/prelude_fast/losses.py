@@ -4,11 +4,7 @@ import numpy as np
 
 from specc.backends.numpy.prelude.losses import check_labels
 from specc.backends.numpy.prelude_fast.memory import empty
-<<<<<<< HEAD
 from specc.backends.numpy.prelude_fast.rows import row_maxima
-=======
-from specc.backends.numpy.prelude_fast.rows import row_maxima, row_sums
->>>>>>> origin/main
 from specc.backends.numpy.prelude_fast.threads import map_parts, sample_parts
 
 
@@ -34,11 +30,7 @@ def sparse_categorical_crossentropy_from_logits(
         chosen = np.take_along_axis(shifted, labels[part][..., None], axis=-1)[..., 0]
         if label_smoothing:
             chosen = (1 - label_smoothing) * chosen + label_smoothing * shifted.mean(axis=-1)
-<<<<<<< HEAD
         total = np.exp(shifted, out=shifted).sum(axis=-1)
-=======
-        total = row_sums(np.exp(shifted, out=shifted))[..., 0]
->>>>>>> origin/main
         np.subtract(np.log(total), chosen, out=values[part])
 
     map_parts(compute, sample_parts(logits))
@@ -52,7 +44,6 @@ def sparse_categorical_crossentropy_from_logits_gradient(
     gradients = empty(logits.shape, logits.dtype)
 
     def compute(part: slice) -> None:
-<<<<<<< HEAD
         softmax, places = shifted_logits(logits[part]), labels[part][..., None]
         np.exp(softmax, out=softmax)
         softmax /= softmax.sum(axis=-1, keepdims=True)
@@ -61,16 +52,6 @@ def sparse_categorical_crossentropy_from_logits_gradient(
         chosen = np.take_along_axis(softmax, places, axis=-1)
         np.put_along_axis(softmax, places, chosen - (1 - label_smoothing), axis=-1)
         np.multiply(weights[part][..., None], softmax, out=gradients[part])
-=======
-        softmax, weight = shifted_logits(logits[part]), weights[part][..., None]
-        np.exp(softmax, out=softmax)
-        np.multiply(softmax, weight / row_sums(softmax), out=gradients[part])
-        if label_smoothing:
-            gradients[part] -= weight * (label_smoothing / logits.shape[-1])
-        places = labels[part][..., None]
-        chosen = np.take_along_axis(gradients[part], places, axis=-1)
-        np.put_along_axis(gradients[part], places, chosen - weight * (1 - label_smoothing), axis=-1)
->>>>>>> origin/main
 
     map_parts(compute, sample_parts(logits))
     return gradients

@@ -58,7 +58,6 @@ def map_on_threads(work: Callable[[Any], Any], parts: list[Any]) -> list[Any]:
     should take a tenth of a millisecond or more: to wake a thread takes that long.
     """
     results: list[Any] = [None] * len(parts)
-<<<<<<< HEAD
     shared = [work, iter(enumerate(parts)), results]
     count = min(THREADS, len(parts)) - 1
     jobs = [helpers(os.getpid()).submit(take_parts, shared) for _ in range(count)]
@@ -77,23 +76,6 @@ def take_parts(shared: list[Any]) -> None:
         results[index] = work(part)
 
 
-=======
-    waiting = iter(enumerate(parts))
-
-    def take() -> None:
-        for index, part in waiting:  # the next one goes to whoever asks first
-            results[index] = work(part)
-
-    count = min(THREADS, len(parts)) - 1
-    jobs = [helpers(os.getpid()).submit(take) for _ in range(count)]
-    take()
-    for job in jobs:
-        if not job.cancel():  # it has begun
-            job.result()
-    return results
-
-
->>>>>>> origin/main
 def sample_parts(x: np.ndarray) -> Iterator[slice]:
     """Slices of the batch x, each of as many samples as hold 2**17 numbers.
 
