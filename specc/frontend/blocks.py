@@ -9,7 +9,7 @@ from specc.frontend.arguments import block_arguments
 from specc.frontend.configure import Environment, plain
 from specc.frontend.declarations import check_body, check_parameter, input_names
 from specc.frontend.items import Item, read_item
-from specc.frontend.limits import MAX_LAYERS, MAX_NESTING
+from specc.frontend.limits import MAX_NESTING, values_in
 from specc.frontend.scope import Scope, count_of
 from specc.frontend.tree import Mapping, Scalar, Sequence
 from specc.frontend.wiring import Wires
@@ -47,6 +47,7 @@ class Bodies:
         self._bodies: dict[Any, _Body | None] = {}  # None where there are mistakes
         self._searched: set[Any] = set()
         self._active: list[str] = []
+        self._values: dict[int, int] = {}  # of a block's text, by the id of its tree
 
     def use(self, item: Item, scope: Scope) -> None:
         """``use: tower``: the block's graph, called once."""
@@ -93,7 +94,7 @@ class Bodies:
                 )
                 raise SpecError(())
             size += body.size
-            if size > MAX_LAYERS:
+            if size > self.graphs.budget.layers:
                 break  # the call refuses it
         self._call("repeat", item, path, wires, bodies, scope)
 
@@ -114,6 +115,9 @@ class Bodies:
         block = blocks[name]
         if block is None:
             raise SpecError(())
+        parameters = block.get("parameters")
+        if isinstance(parameters, Mapping):
+            self.graphs.budget.read(len(parameters.entries), item)
         return name, block
 
     def _repeat_tree(self, item: Item) -> Mapping:
@@ -143,10 +147,11 @@ class Bodies:
     def _times(self, body: Mapping, item: Item, scope: Scope) -> int:
         tree = body.get("times")
         times = plain(tree, scope.environment) if tree is not None else None
-        if isinstance(times, bool) or not isinstance(times, int) or not 1 <= times <= MAX_LAYERS:
+        most = self.graphs.budget.layers
+        if isinstance(times, bool) or not isinstance(times, int) or not 1 <= times <= most:
             self.reporter.error(
                 "E0419",
-                f"repeat needs 'times', an integer from 1 to {MAX_LAYERS}",
+                f"repeat needs 'times', an integer from 1 to {most}",
                 tree.span if tree else item.span,
                 "e.g. repeat(2)" if item.in_language else "e.g. times: 2",
             )
@@ -164,9 +169,7 @@ class Bodies:
             if only is not None and only.kind.value == "use" and only.name is None:
                 name, block = self._block(only)
                 if _is_block(tree, only, name, block):
-                    arguments, good = block_arguments(
-                        only, block, name, environment, self.reporter
-                    )
+                    arguments, good = block_arguments(only, block, name, environment, self.reporter)
                     if not good:
                         self._search(only, name, block, arguments)
                         raise SpecError(())
@@ -202,9 +205,11 @@ class Bodies:
     ) -> _Body:
         """A block for these arguments and input types; the same ones share a graph."""
         masks = [self.graphs.masks.of(wire) for wire in wires]
+        given = repr(sorted(arguments.items(), key=lambda each: each[0]))
+        self.graphs.budget.read(1 + len(given) // 16, item)
         key = (
             id(block),
-            repr(sorted(arguments.items(), key=lambda each: each[0])),
+            given,
             tuple(wire.type for wire in wires if wire is not None),
             tuple(mask is not None for mask in masks),
         )
@@ -217,6 +222,9 @@ class Bodies:
                 message = f"blocks and repeats stand more than {MAX_NESTING} deep within each other"
                 self.reporter.error("E0430", message, item.span, "put the inner ones side by side")
                 raise SpecError(())
+            if id(block) not in self._values:
+                self._values[id(block)] = values_in(block)
+            self.graphs.budget.read(self._values[id(block)], item)
             self._active.append(name)
             self.reporter.uses.append(Note(f"in this use of '{name}'", item.span))
             try:

@@ -151,7 +151,7 @@ class Calls:
         self._check_shared(layer, site, found.parameters, item, wires)
         self._check_initializers(op, found.parameters, item)
         check_sizes(op, found.types, found.parameters, item, self.reporter)
-        self.graphs.budget.build(item, scope)
+        self.graphs.budget.build(item, scope, len(wires))
         layer.calls += 1
         values = tuple(
             Value(path if index == 0 else f"{path}.{name}", kind, item.span)

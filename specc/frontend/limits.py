@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter
+from collections.abc import Sized
 
 from specc.diagnostics import Diagnostic, Note, Span, SpecError
 from specc.frontend.configure import Reporter
@@ -22,6 +23,8 @@ unless the environment variable LAYERS says otherwise. So many compile in second
 LAYERS = "SPECC_MAX_LAYERS"
 MAX_VALUES = 200_000
 """As many values as blocks and repeats may have, those of each counted as often as it is built."""
+MAX_NAMED = 256
+"""As many inputs or targets as a spec has, values as a layer takes, and losses as add up."""
 MAX_NESTING = 64
 """As deep as blocks and repeats may stand within each other."""
 MAX_ELEMENTS = 2**40
@@ -65,10 +68,12 @@ class Budget:
         """Whether so many layers were built that there is no use in building more."""
         return self._built > self.layers
 
-    def build(self, item: Item, scope: Scope) -> None:
-        """One more layer is built. Raises SpecError, reported, when that is too many."""
-        self._built += 1
-        self.use(1, item, scope)
+    def build(self, item: Item, scope: Scope, wires: int = 1) -> None:
+        """One more layer is built; one that takes many values counts as several. Raises SpecError,
+        reported, when that is too many."""
+        layers = 1 + wires // 16
+        self._built += layers
+        self.use(layers, item, scope)
 
     def use(self, layers: int, item: Item, scope: Scope) -> None:
         """So many layers, built before, become a part of a graph. Raises as ``build``."""
@@ -90,6 +95,15 @@ class Budget:
         self._built = self.layers + 1
         self.reporter.error("E0430", message, item.span, f"repeat less often, or {help_}")
         raise SpecError(())
+
+
+def too_many(things: Sized, what: str, place: Span, reporter: Reporter) -> bool:
+    """Whether there are more than MAX_NAMED of what has a name each; then that is reported."""
+    found = len(things) > MAX_NAMED
+    if found:
+        message = f"{len(things):,} {what} are too many: at most {MAX_NAMED} are possible"
+        reporter.error("E0430", message, place, "join them first")
+    return found
 
 
 def values_in(tree: Tree) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from specc.diagnostics import Note, Span, SpecError, did_you_mean
 from specc.frontend.configure import Reporter
 from specc.frontend.items import Item
+from specc.frontend.limits import too_many
 from specc.frontend.scope import Scope, count_of
 from specc.frontend.tree import Mapping, Scalar, Sequence, Tree
 from specc.ir.graph import Value
@@ -136,6 +137,9 @@ class Wiring:
         self, item: Item, ports: tuple[Port, ...], given: list[tuple[str, Value | None]], what: str
     ) -> Wires:
         """Named values to their ports, the others to the ports by position."""
+        place = item.source.span if item.source is not None else item.span
+        if too_many(given, f"values for {what}", place, self.reporter):
+            raise SpecError(())
         if any(port.many for port in ports):
             return [value for _, value in given]
         wires: list[Wires] = [[] for _ in ports]

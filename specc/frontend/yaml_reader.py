@@ -31,7 +31,7 @@ from specc.records import dataclass
 MAX_DEPTH = 64
 """Mappings and lists nested deeper than this are refused."""
 
-MAX_NODES = 30_000
+MAX_NODES = 20_000
 """A spec with more nodes, those repeated by aliases counted each time, is refused."""
 
 MAX_TEXT = 4000

@@ -160,7 +160,7 @@ def test_blocks_that_double_are_refused_at_once(tmp_path: Path) -> None:
         path = tmp_path / "net.yaml"
         changes = f"blocks: {{{', '.join(blocks)}}} ;; layers: [{{use: b60, name: y}}]"
         path.write_text(written(changes), encoding="utf-8")
-        check(refused(path), "E0430", "more than 10,000 layers")
+        check(refused(path), "E0430", "more than 1,000 layers")
 
 
 @pytest.mark.parametrize(
