@@ -264,6 +264,29 @@ def fits_alike(subject: Subject) -> None:
         subject.close(f"scores on {part}", subject.team.ask("evaluate", part=part))
 
 
+def goes_on_where_it_stopped(subject: Subject) -> None:
+    """A training that stops after every step, and goes on from its checkpoint, ends with the same
+    bits, the history of its epochs included."""
+    subject.start()
+    worker = subject.team.workers[subject.backend]
+    count = len(next(iter(subject.parts["train"]["inputs"].values())))
+    plan = {"epochs": 2, "batch_size": max(1, count * 3 // 5), "key": "", "every": {}}
+    ends = []
+    for name in ("whole", "in-steps"):
+        folder = subject.folder / name
+        folder.mkdir(exist_ok=True)
+        reached: dict[str, Any] = {"stopped": True}
+        while reached["stopped"]:
+            worker.ask("build", dtype="float64")
+            reached = worker.ask("train", folder=str(folder), **plan)
+        ends.append((worker.ask("parameters"), worker.ask("state"), reached["history"]))
+        worker.stop()  # from now on after each step
+    for what, one, other in zip(("parameters", "state", "history"), *ends, strict=True):
+        for name in one:
+            same = np.array_equal(one[name], other[name], equal_nan=True)
+            assert same, f"{what} of a training that was interrupted: {name} differs"
+
+
 def trains_alike(subject: Subject) -> None:
     """Parameters agree after every optimizer step, in float64, from the common start."""
     assert_equivalent(
@@ -310,6 +333,7 @@ CHECKS: tuple[Check, ...] = (
     continues_a_state,
     exchanges_weights,
     fits_alike,
+    goes_on_where_it_stopped,
     trains_alike,
     runs_from_the_command_line,
 )

@@ -94,6 +94,15 @@ BREAKS = {
         "Trainer.run = run\n",
         "the history of fit: missing",
     ),
+    "epoch": (
+        "goes_on_where_it_stopped",
+        "\nright = Trainer.fit\n"
+        "def fit(self, *arguments, **options):\n"
+        "    self.totals = {}\n"
+        "    return right(self, *arguments, **options)\n"
+        "Trainer.fit = fit\n",
+        "history of a training that was interrupted: loss differs",
+    ),
     "rate": ("trains_alike", "\ndef learning_rate(step):\n    return 0.501\n", "not the same"),
     "command line": (
         "runs_from_the_command_line",
