@@ -22,7 +22,7 @@ MAX_RATIO = 200
 data that anything could be learnt from."""
 _ENDING = ".npy"
 _DAMAGED = (
-    OSError, ValueError, EOFError, NotImplementedError, RuntimeError, MemoryError, OverflowError,
+    OSError, ValueError, EOFError, RuntimeError, MemoryError, OverflowError,
     SyntaxError, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
 """What zipfile and NumPy raise for files that are cut off, encrypted, or lie about themselves."""

@@ -59,7 +59,7 @@ def holder(folder: Path) -> int:
     """The process that writes into ``folder``; 0 if there is none."""
     try:
         descriptor = os.open(folder / NAME, os.O_RDONLY)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return 0
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
