@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks import memory, roofline
 from benchmarks.analysis import best, median, speedup
 from benchmarks.contender import CONTENDERS
 
@@ -41,6 +43,19 @@ OPENBLAS_L2_SIZE are unset in the measured processes, so that OpenBLAS chooses i
 DROPOUT = """\
 W2 with a dropout of 0.5: the generated file with the masks of the spec, the same on every backend,
 and the same file with the framework's own dropout in their place (NumPy: its own generator).
+"""
+
+
+ROOFLINE = """\
+`python -m benchmarks.roofline` measures it. Products are those of a step in their exact layouts,
+with NumPy's BLAS and with PyTorch's; element-wise work is taken at the speed that each function has
+in the cache, its traffic at the bandwidth of a sum there; calls at the cost of an empty one. Their
+sum is the floor of a program of these operations; that of all cores divides the element-wise work
+by their number. PyTorch's step over that floor is the limit of the ratio to PyTorch.
+"""
+MEMORY = """\
+`python -m benchmarks.memory` measures it: the arrays of a step that are alive at once at most, the
+memory that the file holds for them, and what its steps allocate besides.
 """
 
 
@@ -161,6 +176,23 @@ def chart(results: Mapping[str, Any], path: Path) -> None:
     plt.close(figure)
 
 
+def numpy_steps() -> list[str]:
+    """What a NumPy step needs at least, in time and memory, from the last runs that measured it."""
+    parts = []
+    if roofline.RESULTS.exists():
+        found = json.loads(roofline.RESULTS.read_text(encoding="utf-8"))
+        head = ["milliseconds", *map(str.upper, found)]
+        parts += [
+            "## Where a NumPy step's time goes\n",
+            ROOFLINE,
+            table(head, roofline.rows(found)),
+        ]
+    if memory.RESULTS.exists():
+        found = json.loads(memory.RESULTS.read_text(encoding="utf-8"))
+        parts += ["## Memory of a NumPy step\n", MEMORY, table(memory.HEAD, memory.rows(found))]
+    return parts
+
+
 def page(results: Mapping[str, Any]) -> str:
     """The text of docs/performance.md."""
     found, peak = workloads(results), max(results["product_peak"].values())
@@ -204,6 +236,7 @@ def page(results: Mapping[str, Any]) -> str:
         "Of the process, after all rounds of training.\n",
         grid(results, lambda r, name: f"{r['contenders'][name]['megabytes']:.0f}"),
     ]
+    parts += numpy_steps()
     if "w2-dropout" in results["workloads"]:
         parts += ["## Dropout\n", DROPOUT, dropout(results["workloads"]["w2-dropout"])]
     if results.get("compile"):

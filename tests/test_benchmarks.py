@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from benchmarks.contender import CONTENDERS
 from benchmarks.driver import contenders_of
+from benchmarks.memory import footprint
+from benchmarks.problem import load, load_module, prepare
 from benchmarks.processes import ROOT, environment
+from benchmarks.recording import record_step
+from benchmarks.workloads import WORKLOADS
 
 PEERS = {
     "torch": ["specc-numpy", "numpy", "torch", "torch-channels-last"],
@@ -95,3 +100,21 @@ def test_dropout_is_only_compared_with_the_framework_s_own() -> None:
         "specc-torch",
         "specc-tensorflow",
     }
+
+
+def test_a_recorded_step_tells_products_from_walks(tmp_path: Path) -> None:
+    prepare(WORKLOADS["w2"], tmp_path, WORKLOADS["w2"].tiny)
+    problem, module = load(tmp_path), load_module(tmp_path / "numpy_file.py")
+    gradients, optimizer = record_step(module, problem.inputs, problem.targets)
+    factors = {(a[0], b[0]) for _, a, b in gradients.products}
+    rows = len(problem.x)
+    assert ((rows, 3), (3, 10)) in factors  # the last layer's product
+    assert not optimizer.products
+    assert optimizer.walks["sqrt", "float32"] == sum(p.size for p in problem.parameters.values())
+    assert module.Trainer(module.build()).step(problem.inputs, problem.targets) > 0
+
+
+def test_the_memory_of_a_step_is_little_more_than_what_is_alive() -> None:
+    found = footprint("w1")
+    assert 0 < found["alive"] <= found["held"] <= 1.3 * found["alive"]
+    assert not found["new_blocks"]
