@@ -471,7 +471,7 @@ LAYOUTS = {
 
 def means(totals):
     """An epoch's means from its sums; reading them waits for the device."""
-    count = totals.pop("count", 1)
+    count = totals.pop("samples", 1)
     return {name: float(total) / count for name, total in totals.items()}
 
 
