@@ -8,7 +8,7 @@ from typing import NoReturn
 
 from specc.diagnostics import Diagnostic, SpecError
 from specc.frontend.expression_text import number_text, quote, to_text
-from specc.frontend.expressions import FUNCTIONS, RESERVED, Expression
+from specc.frontend.expressions import FUNCTIONS, RESERVED, Expression, Name
 from specc.frontend.signatures import Family, Signature, Signatures
 from specc.frontend.tree import Mapping, Scalar, Sequence, Tree
 from specc.records import dataclass
@@ -34,6 +34,8 @@ class Arguments:
     signatures: Signatures
     parameters: frozenset[str]
     blocks: Dict[str, Mapping]
+    # Whether other files may declare more of both.
+    includes: bool = False
 
     def value(self, tree: Tree, family: Family = _no_family, words: bool = False) -> str:
         """A value; with ``words``, texts are written as bare words where they can be."""
@@ -49,9 +51,14 @@ class Arguments:
         if isinstance(value, int | float):
             return number_text(value)
         if isinstance(value, Expression):
+            if words and isinstance(value, Name) and not self._is_parameter(value.name):
+                _fail(f"here the language reads '{value.name}' as a word, not a parameter", tree)
             return to_text(value)
         bare = words or family(value) is not None
         return value if bare and self._is_word(value) else quote(value)
+
+    def _is_parameter(self, name: str) -> bool:
+        return name in self.parameters or self.includes
 
     def _is_word(self, text: str) -> bool:
         return is_name(text) and text not in RESERVED and text not in self.parameters

@@ -59,6 +59,7 @@ class _Writer:
             signatures,
             frozenset(parameters.keys()) if isinstance(parameters, Mapping) else frozenset(),
             _block_parameters(blocks) if isinstance(blocks, Mapping) else {},
+            tree.get("includes") is not None,
         )
 
     def text(self) -> str:
@@ -191,7 +192,9 @@ class _Writer:
 
     def _shared(self, tree: Tree) -> list[str]:
         lines: list[str] = []
-        for key, value in tree.entries if isinstance(tree, Mapping) else ():
+        if not isinstance(tree, Mapping):
+            _fail("'shared' is a mapping of names", tree)
+        for key, value in tree.entries:
             if not isinstance(value, Mapping) or len(value.entries) != 1:
                 _fail("a declared layer is one kind with its attributes", value)
             kind, attributes = value.entries[0]
@@ -246,9 +249,13 @@ class _Writer:
             _fail("a layer has exactly one kind", item)
         kind, attributes = kinds[0]
         given = item.get("with")
+        if given is not None and kind.value != "use":
+            _fail("only a block is given parameters with 'with'", given)
         if kind.value == "repeat":
             return self._repeat(attributes)
         if kind.value == "layer":
+            if _name(attributes) not in self.names:
+                _fail("only a layer that has a name is called again", attributes)
             return [_name(attributes)]
         if kind.value == "use":
             return wrapped(self.arguments.use(self._block(attributes), given))
@@ -276,14 +283,17 @@ class _Writer:
     def _head(self, source: Tree) -> str:
         if isinstance(source, Scalar):
             return _name(source)
-        if isinstance(source, Sequence):
+        if isinstance(source, Sequence) and source.items:
             return f"({', '.join(map(_name, source.items))})"
+        if isinstance(source, Sequence) or not source.entries:
+            _fail("a chain starts with a value", source)
         ports = []
         for index, (key, value) in enumerate(source.entries):
             many = isinstance(value, Sequence)
-            wires = (
-                ", ".join(map(_name, value.items)) if isinstance(value, Sequence) else _name(value)
-            )
+            items = value.items if isinstance(value, Sequence) else (value,)
+            if not items:
+                _fail("an input takes a value", value)
+            wires = ", ".join(map(_name, items))
             if index == 0 and key.value == "input" and len(source.entries) > 1 and not many:
                 ports.append(wires)
             else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from specc.diagnostics import Source
+from specc.diagnostics import Source, SpecError
 from specc.frontend.signatures import Signatures, registered
 from specc.frontend.sources import SUFFIXES, check_characters
 from specc.frontend.tree import Mapping
@@ -30,7 +30,8 @@ def format_text(source: Source) -> str:
     """The text of a spec in specc's style; the ending of its name says which form it has.
 
     Every comment stays, and so does what the spec means: that is checked before the text is given
-    back. Raises SpecError for a text that is no spec of that form (E00xx to E03xx).
+    back, and a text that would mean something else is left as it is. Raises SpecError for a text
+    that is no spec of that form (E00xx to E03xx).
     """
     source = check_characters(source)
     return _format_dsl(source) if source.name.endswith(SUFFIXES[-1]) else _format_yaml(source)
@@ -40,8 +41,7 @@ def _format_dsl(source: Source) -> str:
     from specc.frontend.dsl_format import format_dsl, meaning
 
     text = format_dsl(source)
-    _ensure(meaning(Source(source.name, text)) == meaning(source))
-    return text
+    return text if meaning(Source(source.name, text)) == meaning(source) else source.text
 
 
 def _format_yaml(source: Source) -> str:
@@ -49,12 +49,10 @@ def _format_yaml(source: Source) -> str:
     from specc.frontend.yaml_format import format_yaml
     from specc.frontend.yaml_reader import read_yaml
 
-    before = read_yaml(source)
+    before = repr(to_plain(read_yaml(source)))
     text = format_yaml(source)
-    _ensure(repr(to_plain(read_yaml(Source(source.name, text)))) == repr(to_plain(before)))
-    return text
-
-
-def _ensure(same: bool) -> None:
-    if not same:
-        raise RuntimeError("the formatter would change what this spec means")
+    try:
+        after = repr(to_plain(read_yaml(Source(source.name, text))))
+    except SpecError:
+        return source.text
+    return text if after == before else source.text

@@ -74,8 +74,10 @@ class Page:
 
     def waiting(self, end: int) -> list[Comment]:
         """The comments before that offset that are not written yet."""
-        rest = itertools.islice(self.comments, self.done, None)
-        return list(itertools.takewhile(lambda comment: comment.start < end, rest))
+        last = self.done
+        while last < len(self.comments) and self.comments[last].start < end:
+            last += 1
+        return self.comments[self.done : last]
 
     def own_lines(self, comments: Iterable[tuple[Comment, int]]) -> None:
         """Writes comments, each with its indentation, on lines of their own."""

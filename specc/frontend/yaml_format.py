@@ -10,6 +10,7 @@ import bisect
 import re
 from collections.abc import Iterator
 from dataclasses import field
+from functools import cached_property
 from typing import Any
 
 from specc.diagnostics import Source
@@ -25,6 +26,7 @@ _APART = frozenset({"blocks", "layers", "training", "data"})
 """Sections that have a blank line above them."""
 
 _OTHER_BREAKS = re.compile("[\x85\u2028\u2029]")
+_SPACE = " \t\n"  # what YAML takes for space; Python takes more
 _PROPERTIES = re.compile(r"(?:[&!]\S*\s+)+")
 _BLOCK_SCALAR = re.compile(r"([|>]-?)[ \t]*(#[^\n]*)?\n(.*)", re.DOTALL)
 _NOWHERE = 10**9
@@ -113,8 +115,12 @@ def _scalar_text(event: Any, written: str) -> str | None:
     unless it is a block; None for a block that only its own lines can say."""
     text = _PROPERTIES.sub("", written, count=1) if written[:1] in ("&", "!") else written
     if event.style not in ("|", ">"):
-        return text.strip() if "\n" not in text.strip() else quote(event.value)
+        text = text.strip(_SPACE) if event.value or event.style else ""
+        # Within brackets a dash alone is a text, elsewhere an item of a list.
+        return text if "\n" not in text and text not in ("-", "?") else quote(event.value)
     block = _BLOCK_SCALAR.fullmatch(text)
+    if block is not None and not event.value.endswith("\n") and "-" not in block[1]:
+        return quote(event.value)  # it ends with the text, which has no newline there
     if block is None or not block[3].strip():
         return None
     first = block[3].lstrip("\n")
@@ -178,7 +184,7 @@ class _Writer:
         if flow is not None:
             inner = self.page.waiting(value.start)
             self.page.own_lines((comment, self._indent(indent)) for comment in inner)
-            self._line(indent, (head + flow).rstrip(), value.end)
+            self._line(indent, (head + flow).rstrip(_SPACE), value.end)
             return
         opened = value.start + len(value.anchor.rstrip())
         self._line(indent, head.rstrip(), opened if value.anchor or value.flow else key.end)
@@ -190,7 +196,7 @@ class _Writer:
         flow = self._inline(item, WIDTH - indent - 2)
         lone = item.is_mapping and len(item.children or ()) == 2 and not item.anchor
         if flow is not None and not lone:
-            self._line(indent, f"- {item.anchor}{flow}".rstrip(), item.end)
+            self._line(indent, f"- {item.anchor}{flow}".rstrip(_SPACE), item.end)
             return
         if item.anchor:
             self._line(indent, f"- {item.anchor.rstrip()}", item.start + len(item.anchor) - 1)
@@ -209,9 +215,12 @@ class _Writer:
         return flow if len(flow) <= room or not node.children else None
 
     def _has_comments(self, node: _Node) -> bool:
-        starts = [comment.start for comment in self.page.comments]
-        at = bisect.bisect_left(starts, node.start)
-        return at < len(starts) and starts[at] < node.end
+        at = bisect.bisect_left(self.comment_starts, node.start)
+        return at < len(self.comment_starts) and self.comment_starts[at] < node.end
+
+    @cached_property
+    def comment_starts(self) -> list[int]:
+        return [comment.start for comment in self.page.comments]
 
     def _indent(self, indent: int) -> int:
         """Where a line of that block starts, its dashes included."""
