@@ -332,7 +332,8 @@ def lstm_gradient(d_outputs, d_h, saved, kernel, recurrent_kernel, mask):
 
 def openblas(name):
     """A function of the OpenBLAS in NumPy's wheels; None where NumPy has other products."""
-    library = ctypes.CDLL(np.linalg._umath_linalg.__file__)  # it is linked with OpenBLAS
+    linked = getattr(np.linalg, "_umath_linalg", None)  # the part of NumPy that is linked with it
+    library = ctypes.CDLL(linked.__file__) if linked else None
     return getattr(library, f"scipy_openblas_{name}64_", None)
 
 
