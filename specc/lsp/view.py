@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from dataclasses import field
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +20,8 @@ from specc.records import dataclass
 
 MAX_FILES = 500
 """As many files of the spec's folder are looked at for completion."""
+MAX_DEPTH = 3
+"""As far below that folder."""
 
 
 @dataclass
@@ -111,24 +114,23 @@ class View:
     def files(self, suffixes: tuple[str, ...]) -> list[Word]:
         """Files with these endings in the spec's folder and below it, but not the spec itself."""
         folder = self.analysis.path.parent
-        found = itertools.islice(_files(folder, 3), MAX_FILES)
+        found = itertools.islice(_files(folder, MAX_DEPTH), MAX_FILES)
         return [
             Word(path.relative_to(folder).as_posix(), "file")
-            for path in sorted(found)
+            for path in found
             if path.suffix in suffixes and path != self.analysis.path
         ]
 
 
-def _files(folder: Path, depth: int) -> list[Path]:
+def _files(folder: Path, depth: int) -> Iterator[Path]:
     try:
-        entries = [each for each in folder.iterdir() if not each.name.startswith(".")]
+        entries = sorted(each for each in folder.iterdir() if not each.name.startswith("."))
     except OSError:  # a folder that may not be read has nothing to offer
-        return []
-    found = [each for each in entries if each.is_file()]
+        return
+    yield from (each for each in entries if each.is_file())
     for each in entries if depth else ():
         if each.is_dir():
-            found += _files(each, depth - 1)
-    return found
+            yield from _files(each, depth - 1)
 
 
 def _default(tree: Tree | None) -> str:
