@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import pytest_lsp
 from lsprotocol import types as lsp
-from pytest_lsp import ClientServerConfig, LanguageClient
+from pytest_lsp import ClientServerConfig, LanguageClient, client_capabilities
 
 from tests.lsp.editor import Document
 
@@ -21,8 +21,8 @@ Open = Callable[[str, str], Document]
     scope="session",
 )
 async def client(lsp_client: LanguageClient) -> AsyncIterator[None]:
-    parameters = lsp.InitializeParams(capabilities=lsp.ClientCapabilities())
-    await lsp_client.initialize_session(parameters)
+    capabilities = client_capabilities("visual-studio-code")
+    await lsp_client.initialize_session(lsp.InitializeParams(capabilities=capabilities))
     yield
     await lsp_client.shutdown_session()
 

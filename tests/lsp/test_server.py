@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from lsprotocol import types as lsp
-from pytest_lsp import LanguageClient, make_test_lsp_client
+from pytest_lsp import LanguageClient, client_capabilities, make_test_lsp_client
 
 from specc.lsp.positions import Positions
 from tests.lsp.editor import Document
@@ -54,12 +54,13 @@ server.create_server().start_io()
 """
 
 
-async def started(*command: str, encodings: list[str] | None = None) -> LanguageClient:
+async def started(*command: str, encoding: str = "utf-16") -> LanguageClient:
+    """A client of a server of its own, with the capabilities of Neovim."""
     client = make_test_lsp_client()
     await client.start_io(sys.executable, *command)
-    kinds = [lsp.PositionEncodingKind(each) for each in encodings or ["utf-16"]]
-    general = lsp.GeneralClientCapabilities(position_encodings=kinds)
-    capabilities = lsp.ClientCapabilities(general=general)
+    capabilities = client_capabilities("neovim")
+    kinds = [lsp.PositionEncodingKind(encoding)]
+    capabilities.general = lsp.GeneralClientCapabilities(position_encodings=kinds)
     await client.initialize_session(lsp.InitializeParams(capabilities=capabilities))
     return client
 
@@ -85,7 +86,7 @@ async def test_a_mistake_in_a_feature_is_logged_and_survived(tmp_path: Path) -> 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("encoding, column", [("utf-8", 23), ("utf-16", 21), ("utf-32", 20)])
 async def test_the_client_chooses_the_encoding(tmp_path: Path, encoding: str, column: int) -> None:
-    client = await started("-m", "specc.cli", "lsp", encodings=[encoding])
+    client = await started("-m", "specc.cli", "lsp", encoding=encoding)
     text = 'specc: 1\nname: net\ninputs: {x: {shape: [1]}}\nlayers: [{"🙂": 1}, {dens: 1}]\n'
     found = await Document(client, tmp_path / "net.yaml", text).diagnostics()
     assert found[-1].range.start == lsp.Position(3, column)
