@@ -281,7 +281,7 @@ def _describe(error: Exception) -> dict[str, str]:
 
 
 def _is_generated(filename: str) -> bool:
-    return filename != __file__ and not filename.startswith("<")
+    return Path(filename).parent != Path(__file__).parent and not filename.startswith("<")
 
 
 def main(kind: type[Session] = Session) -> None:
