@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection
 from typing import Any
 
-from specc.diagnostics import Diagnostic, Source, Span, did_you_mean
+from specc.diagnostics import Diagnostic, Source, Span, did_you_mean, nearest
 from specc.frontend.configure import MAX_REPORTED
 from specc.frontend.tree import Mapping, Scalar, Sequence, Tree, to_plain
 from specc.ops.attributes import REQUIRED, Attribute, AttributeProblem
@@ -67,8 +67,10 @@ def read_attributes(
     """
     found: list[Diagnostic] = []
     known = {attribute.name: attribute for attribute in attributes}
+    meant = set()
     for key, _ in tree.entries:
         if key.value not in known and key.value not in others and len(found) < MAX_REPORTED:
+            meant.add(nearest(str(key.value), known))
             message = f"{what} has no attribute '{key.value}'"
             help_text = did_you_mean(str(key.value), [*known, *others])
             found.append(Diagnostic("E0801", message, key.span, help=help_text))
@@ -76,7 +78,7 @@ def read_attributes(
     for name, attribute in known.items():
         item = tree.get(name)
         if item is None:
-            if attribute.default is REQUIRED:
+            if attribute.default is REQUIRED and name not in meant:
                 message = f"{what} needs the attribute '{name}'"
                 found.append(Diagnostic("E0801", message, tree.span, help=attribute.doc))
             values[name] = attribute.default

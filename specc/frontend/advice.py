@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from specc.diagnostics import Note
+from specc.diagnostics import Note, Span
 from specc.frontend.origins import Made, Origins
 from specc.ir.graph import Value
 from specc.ir.types import TensorType
@@ -154,3 +154,16 @@ def type_advice(value: Value, dtype: str, origins: Origins, in_language: bool) -
     if dtype == "int" and made is not None and made.op.kind == "embedding":
         return f"'{made.value.name}' gives vectors already; for another layer on them write dense"
     return ""
+
+
+def target_type_help(target: Value, dtype: str, prediction: TensorType, place: Span) -> str:
+    """How a target gets the element type that a loss takes."""
+    if dtype == "int" and target.type.shape == prediction.shape:
+        return "one-hot targets go with categorical_crossentropy; classes are declared as int"
+    declared = f"declare the target as {TensorType(dtype, target.type.shape)}"
+    return declared if in_language(place) else f"{declared}, with dtype: {dtype}"
+
+
+def in_language(place: Span) -> bool:
+    """Whether a place is in a spec in the language, for help that shows what to write."""
+    return place.source.name.endswith(".specc")

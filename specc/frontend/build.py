@@ -183,9 +183,11 @@ class ProgramBuilder:
     # Sections
 
     def _sections(self) -> None:
-        for key, _ in self.tree.entries:
-            if key.value not in SECTIONS:
-                self._unknown_section(key)
+        entries = [
+            (key if key.value in SECTIONS else self._unknown_section(key), tree)
+            for key, tree in self.tree.entries
+        ]
+        self.tree = Mapping(tuple(entries), self.tree.span)
         version = self.tree.get("specc")
         start = "spec 1 NAME" if self._in_language else "specc: 1"
         if version is None:
@@ -211,7 +213,8 @@ class ProgramBuilder:
             message = f"the name of a network has at most {MAX_NAME} characters"
             self.reporter.error("E0403", message, name.span, "files are called by it")
 
-    def _unknown_section(self, key: Scalar) -> None:
+    def _unknown_section(self, key: Scalar) -> Scalar:
+        """Reports a section that no spec has; as what it is read: a misspelt one as what it is."""
         from specc.frontend.foreign import translated
 
         name = str(key.value)
@@ -219,10 +222,12 @@ class ProgramBuilder:
         help_ = translated(name, "section", SECTIONS)
         if not help_ and part is not None and nearest(name, SECTIONS) is None:
             help_ = f"'{part}' belongs into the section training"
+        match = None if help_ else nearest(name, SECTIONS)
         help_ = help_ or did_you_mean(name, SECTIONS)
         # A section that is there under another name is not reported as missing as well.
         self.meant |= {each for each in SECTIONS if re.search(rf"\b{each}\b", help_)}
         self.reporter.error("E0424", f"a spec has no section '{name}'", key.span, help_)
+        return Scalar(match, key.span) if match and self.tree.get(match) is None else key
 
     @property
     def _in_language(self) -> bool:
@@ -333,6 +338,7 @@ class ProgramBuilder:
                 found[str(each.value)] = value
             except SpecError as error:
                 self.reporter.extend(error)
+                found[str(each.value) if isinstance(each, Scalar) else ""] = None
         return found
 
     def _data(self) -> Any:

@@ -24,6 +24,8 @@ def declared_type(
         if key.value not in ("shape", "dtype"):
             help_ = did_you_mean(str(key.value), ("shape", "dtype"))
             reporter.error("E0501", f"{what} has no attribute '{key.value}'", key.span, help_)
+            if shape is None:
+                raise SpecError(())
     name = plain(dtype, environment) if dtype is not None else "float"
     if not isinstance(name, str) or name not in DTYPES:
         assert dtype is not None

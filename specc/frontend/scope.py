@@ -52,7 +52,7 @@ class Scope:
     later: dict[str, Span] = field(default_factory=dict)
     # Whether a section that defines names is wrong: then no name is reported as unknown.
     incomplete: bool = False
-    # Shared layers whose declaration is wrong.
+    # Layers that are wrong, so that no call of them is reported as one of an unknown layer.
     broken: set[str] = field(default_factory=set)
 
     def poison(self, item: Item) -> None:
@@ -63,6 +63,8 @@ class Scope:
         for name in names:
             self.values.setdefault(name, None)
             self.used.add(name)
+            if name not in self.layers:
+                self.broken.add(name)
         self.previous = (None,)
 
     def poison_name(self, tree: Tree) -> None:

@@ -6,13 +6,13 @@ from collections.abc import Mapping as Dict
 from dataclasses import replace
 from typing import Any
 
-from specc.diagnostics import Note, Span, SpecError, did_you_mean
+from specc.diagnostics import Note, Span, SpecError, did_you_mean, nearest
+from specc.frontend.advice import in_language, target_type_help
 from specc.frontend.configure import Environment
 from specc.frontend.layers import GraphBuilder
 from specc.frontend.scope import Scope
 from specc.frontend.tree import Mapping, Scalar, Sequence, Tree
 from specc.ir.graph import Configured, Graph, Loss, Metric, Node, Training, Value
-from specc.ir.types import TensorType
 from specc.ops.attributes import Attribute, Boolean, Integer, Number, Reference
 from specc.ops.base import Op, OpProblem, Site
 from specc.passes.inline_calls import inline_graph
@@ -84,6 +84,8 @@ class TrainingBuilder:
         optimizer = self._configured(tree.get("optimizer"), OPTIMIZER, "adam")
         clip = [self._configured(each, CLIPPING, "") for each in _clips(tree.get("clip"))]
         good = [loss for loss in losses if loss is not None]
+        known = {*self.outputs.values(), *self.targets.values.values()}
+        self.whole = bool(self.outputs) and None not in known and len(good) == len(losses)
         metrics = self._metrics(tree.get("metrics"), good)
         self._something_to_train(good, tree)
         plain_keys = {attribute.name for attribute in TRAINING}
@@ -188,7 +190,7 @@ class TrainingBuilder:
         """A loss as it is written, with the names of the spec as far as they are known."""
         named = tree.value if isinstance(tree, Scalar) else None
         kind = named if isinstance(named, str) and named in table else "mean_squared_error"
-        prediction = next(iter(self.outputs), "y")
+        prediction = next(filter(None, self.outputs), "y")
         target = next(iter(self.targets.values), "t")
         return f"{kind}: {{prediction: {prediction}, target: {target}}}"
 
@@ -202,9 +204,12 @@ class TrainingBuilder:
             name = str(key.value)
             if name in ("prediction", "target", "weight"):
                 continue
-            if translated(name, "port", ("prediction", "target")):
+            help_ = f"e.g. {kind}: {{prediction: ..., target: ...}}"
+            ports = [port for port in ("prediction", "target") if tree.get(port) is None]
+            near = nearest(name, ports)
+            if near or translated(name, "port", ("prediction", "target")):
+                help_ = f"did you mean '{near}'?" if near else help_
                 message = f"{kind} has no '{name}': what it compares are prediction and target"
-                help_ = f"e.g. {kind}: {{prediction: ..., target: ...}}"
                 self.reporter.error("E0703", message, key.span, help_)
                 return True
         return False
@@ -238,7 +243,7 @@ class TrainingBuilder:
                     raise OpProblem(
                         f"{op.kind} takes {port.dtype} values as its {port.name}, but "
                         f"'{value.name}' is {value.type}",
-                        help=_type_help(value, port.dtype, prediction.type, place),
+                        help=target_type_help(value, port.dtype, prediction.type, place),
                         code="E0602",
                     )
             kind = op.infer(site)
@@ -263,7 +268,7 @@ class TrainingBuilder:
         advisor, advice = self.graphs.advisor, ""
         extra: tuple[Note, ...] = ()
         if problem.about == "target":
-            advice, extra = advisor.on_loss(prediction, target.type, _in_language(place))
+            advice, extra = advisor.on_loss(prediction, target.type, in_language(place))
         found = advisor.notes((prediction,), problem.axes), advisor.notes((target,))
         places = {note.span: note for note in (*found[0], *found[1], *extra)}
         help_ = advice or problem.help
@@ -295,7 +300,7 @@ class TrainingBuilder:
                 named = len(losses) > 1 and configured["prediction"] is not None
                 name = f"{prediction}_{configured.kind}" if named else configured.kind
                 return Metric(name, configured, prediction, target)
-        if losses and None not in self.outputs.values():
+        if losses and self.whole:
             self._no_fit(configured, tree, losses)
         return None
 
@@ -357,19 +362,6 @@ class TrainingBuilder:
             return False
         self.targets.used.add(target)
         return METRICS[configured.kind].function(output.type, wanted.type) is not None
-
-
-def _type_help(target: Value, dtype: str, prediction: TensorType, place: Span) -> str:
-    """How a target gets the element type that a loss takes."""
-    if dtype == "int" and target.type.shape == prediction.shape:
-        return "one-hot targets go with categorical_crossentropy; classes are declared as int"
-    declared = f"declare the target as {TensorType(dtype, target.type.shape)}"
-    return declared if _in_language(place) else f"{declared}, with dtype: {dtype}"
-
-
-def _in_language(place: Span) -> bool:
-    """Whether a place is in a spec in the language, for help that shows what to write."""
-    return place.source.name.endswith(".specc")
 
 
 def _trains(graph: Graph) -> bool:
