@@ -7,6 +7,7 @@ from dataclasses import field
 from typing import TYPE_CHECKING
 
 from specc.diagnostics import Span
+from specc.frontend.declarations import input_names
 from specc.frontend.expressions import Expression, Name, walk
 from specc.frontend.tree import Mapping, Scalar, Sequence, Tree
 from specc.records import dataclass
@@ -125,7 +126,7 @@ class _Finder:
                 self.found.scopes.append(scope)
                 for _, default in _entries(value.get("parameters")):
                     self._values(default, scope)
-                self._names(value.get("inputs"), "input", scope)
+                self._inputs(value, scope)
                 self._body(value, scope)
         self._body(tree, self.top)
         self._training(tree.get("training"))
@@ -182,6 +183,12 @@ class _Finder:
             if isinstance(each, Scalar) and isinstance(each.value, str):
                 self._define(each, kind, scope.values, item)
 
+    def _inputs(self, tree: Mapping, scope: Scope) -> None:
+        """The inputs of a block or repeat; the one that it has without saying so is not defined."""
+        self._names(tree.get("inputs"), "input", scope)
+        for name in input_names(tree):
+            scope.values.setdefault(name, Symbol(name, "input"))
+
     def _body(self, tree: Mapping, scope: Scope) -> None:
         for key, value in _entries(tree.get("shared")):
             self._define(key, "layer", scope.values)
@@ -222,7 +229,7 @@ class _Finder:
         if isinstance(index, Scalar):
             scope.parameters.pop(str(index.value), None)
             self._define(index, "index", scope.parameters)
-        self._names(tree.get("inputs"), "input", scope)
+        self._inputs(tree, scope)
         self._body(tree, scope)
 
     # Sections

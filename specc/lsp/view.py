@@ -72,7 +72,8 @@ class View:
         return [self.value_word(each) for each in self.analysis.symbols.targets.values()]
 
     def _above(self, symbol: Symbol) -> bool:
-        return any(span.start < self.offset for span in symbol.definitions)
+        defined = symbol.definitions
+        return not defined or any(span.start < self.offset for span in defined)
 
     def value_word(self, symbol: Symbol) -> Word:
         """A value with its shape, where the compiler knows it."""

@@ -43,7 +43,7 @@ def slot_at(path: Path, view: View) -> Slot | None:
     for key in path:
         if slot is None:
             return None
-        if key.startswith("#"):  # a value by its position
+        if key[:1] == "#" and key[1:].isdecimal():  # a value by its position
             position = int(key[1:])
             key = slot.names[position] if position < len(slot.names) else ""
         slot = slot.child(key)

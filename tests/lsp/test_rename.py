@@ -74,7 +74,7 @@ def test_every_name_can_be_changed(name: str) -> None:
     found = analysed(name, TEXTS[name])
     assert [each for each in found.diagnostics if each.severity == "error"] == []
     before = printed(found)
-    symbols = list(found.symbols)
+    symbols = [symbol for symbol in found.symbols if symbol.definitions]
     assert len(symbols) >= 3
     for symbol in symbols:
         offset = symbol.definitions[0].start
@@ -91,6 +91,12 @@ def test_every_name_can_be_changed(name: str) -> None:
             rf"\b{NEW}\b", symbol.name, before
         ), symbol
         assert format_text(analysed(name, text).source)
+
+
+def test_the_input_that_a_block_has_unsaid_keeps_its_name() -> None:
+    found = analysed("net.yaml", YAML.replace("- relu\n", "- {relu: {}, from: x}\n", 1))
+    with pytest.raises(RenameProblem, match="has no definition"):
+        rename(found, found.text.index("from: x") + 6, NEW, lambda path: None)
 
 
 @pytest.mark.parametrize("name", TEXTS)

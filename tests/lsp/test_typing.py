@@ -157,6 +157,11 @@ async def test_completion_writes_what_reads(open_text: Open) -> None:
     assert document.applied([(await document.completions())["units"].text_edit]).endswith("(units=")
 
 
+async def test_completion_of_the_input_that_a_block_has_unsaid(open_text: Open) -> None:
+    text = "specc: 1\nblocks:\n  other:\n    layers:\n      - relu\n      - {relu: {}, from: ▮"
+    await offered(open_text("net.yaml", text).completions(), ["x"], "image")
+
+
 async def test_completion_of_files(open_text: Open, tmp_path) -> None:  # type: ignore[no-untyped-def]
     (tmp_path / "inner").mkdir()
     for name in ("rows.npz", "inner/other.csv", "parts.yaml", "parts.specc", "notes.txt"):
@@ -228,7 +233,8 @@ GARBAGE = [
     "include \"../x.specc\"",
     "includes: [../../etc/passwd, net.yaml]",
     "input x: float[" + "1, " * 99, "\ud7ff", "layers: 3",
-    "layers: [[]]", "parameters: {a: ${a}}", "blocks: {b: {layers: [{use: b}]}}", "training: [x]",
+    "layers: [[]]", '"#x": 1\n"#": {#',
+    "parameters: {a: ${a}}", "blocks: {b: {layers: [{use: b}]}}", "training: [x]",
     "inputs: []", "outputs: {a: b}", "data: x", "name: [", "specc: {}",
 ]  # fmt: skip
 
