@@ -98,40 +98,16 @@ def train(
             checkpoint then; a second signal leaves the last one.
     """
 
-    def one(backend: str, worker: Worker) -> Trained:
-        worker.ask("data", parts=dict(data))
-        start = _built(worker, plan.dtype, plan.device)
-        folder = folders[backend].resolve()
-        worker.post(
-            "train",
-            epochs=plan.epochs,
-            batch_size=plan.batch_size,
-            folder=str(folder),
-            key=plan.keys.get(backend, ""),
-            every=dict(plan.every or {}),
-        )
-        reached = worker.wait(lambda event: on_event(backend, event) if on_event else None)
-        if "broken" in reached:
-            raise BrokenDownError(backend, reached["step"], reached["broken"])
-        if reached["stopped"]:
-            raise HaltedError(reached["step"])
-        worker.ask("save", path=str(folder / WEIGHTS))
-        return Trained(
-            backend=backend,
-            history=reached["history"],
-            scores=worker.ask("evaluate", part="test") if "test" in data else {},
-            seconds=reached["seconds"],
-            environment=team.opened[backend]["environment"],
-            start=start,
-            parameters=worker.ask("parameters"),
-        )
-
     # The team is closed first: a thread whose worker has gone ends, so the pool can close too.
     with (
         ThreadPoolExecutor(max_workers=len(sources)) as pool,
         Team(sources, inherit=inherit) as team,
     ):
-        running = {name: pool.submit(one, name, worker) for name, worker in team.workers.items()}
+        running = {}
+        for name, worker in team.workers.items():
+            environment = team.opened[name]["environment"]
+            arguments = (worker, environment, data, plan, folders[name], on_event)
+            running[name] = pool.submit(_train_one, *arguments)
         try:
             _wait(running, team)
         except Interrupted as signal:
@@ -147,6 +123,43 @@ def train(
             if signal.reached:
                 raise
         return {name: future.result() for name, future in running.items()}
+
+
+def _train_one(
+    worker: Worker,
+    environment: dict[str, str],
+    data: Mapping[str, Part],
+    plan: Plan,
+    folder: Path,
+    on_event: OnEvent | None,
+) -> Trained:
+    """Trains one file in its process. Raises what `train` does, and HaltedError."""
+    backend, folder = worker.backend, folder.resolve()
+    worker.ask("data", parts=dict(data))
+    start = _built(worker, plan.dtype, plan.device)
+    worker.post(
+        "train",
+        epochs=plan.epochs,
+        batch_size=plan.batch_size,
+        folder=str(folder),
+        key=plan.keys.get(backend, ""),
+        every=dict(plan.every or {}),
+    )
+    reached = worker.wait(lambda event: on_event(backend, event) if on_event else None)
+    if "broken" in reached:
+        raise BrokenDownError(backend, reached["step"], reached["broken"])
+    if reached["stopped"]:
+        raise HaltedError(reached["step"])
+    worker.ask("save", path=str(folder / WEIGHTS))
+    return Trained(
+        backend=backend,
+        history=reached["history"],
+        scores=worker.ask("evaluate", part="test") if "test" in data else {},
+        seconds=reached["seconds"],
+        environment=environment,
+        start=start,
+        parameters=worker.ask("parameters"),
+    )
 
 
 def _wait(running: Mapping[str, Future[Trained]], team: Team) -> None:

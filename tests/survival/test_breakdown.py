@@ -15,7 +15,7 @@ from specc.cli.boundary import guarded
 from specc.cli.group import cli
 from specc.compiler import load_program
 from specc.runner import checkpoint
-from specc.runner.diverged import diagnosis
+from specc.runner.diverged import diagnosis, unexplained
 
 SPEC = """\
 specc: 1
@@ -193,3 +193,9 @@ def test_the_logarithm_of_zero(capsys):
     told = train(capsys)
     assert "binary_crossentropy takes the logarithm of a probability" in told
     assert "those of 'out' reach from 1800 to 1800" in told
+
+
+def test_a_device_that_does_not_compute_the_same_twice():
+    told = str(unexplained("torch", 120))
+    assert "error[E1011]: training on torch broke down before step 120" in told
+    assert "the same steps from the last good state stayed finite" in told
