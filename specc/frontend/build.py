@@ -268,7 +268,9 @@ class ProgramBuilder:
                     message = f"the parameter '{key.value}' has no value"
                     self.reporter.error("E0417", message, key.span, f"e.g. {key.value}: 64")
                     raise SpecError(())
-                self.environment[str(key.value)] = parameter_value(tree, self.environment)
+                value = parameter_value(tree, self.environment)
+                self.environment[str(key.value)] = value
+                self.reporter.parameters[str(key.value)] = value, tree.span
             except SpecError as error:
                 self.reporter.extend(error)
                 self.environment[str(key.value)] = 1

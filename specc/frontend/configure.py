@@ -9,10 +9,10 @@ from dataclasses import field, replace
 from typing import Any
 
 from specc.diagnostics import WARNINGS, Diagnostic, Note, Span, SpecError, did_you_mean, nearest
-from specc.frontend.expressions import Expression, Name, evaluate
+from specc.frontend.expressions import Expression, Name, evaluate, names
 from specc.frontend.tree import Mapping, Scalar, Sequence, Tree
 from specc.ir.graph import Configured
-from specc.ops.attributes import REQUIRED, Attribute, AttributeProblem, Optional, Reference
+from specc.ops.attributes import REQUIRED, Attribute, AttributeProblem, Optional, Reference, show
 from specc.records import dataclass
 
 MAX_SEARCHES = 50
@@ -44,6 +44,8 @@ class Reporter:
     searches: int = 0
     # The names of warnings that the spec silences.
     allowed: tuple[str, ...] = ()
+    # The parameters of the spec: their values, and where they are declared.
+    parameters: dict[str, tuple[Any, Span]] = field(default_factory=dict)
     _known: set[tuple[str, str, Span | None]] = field(default_factory=set)
 
     def error(
@@ -67,6 +69,20 @@ class Reporter:
         if WARNINGS[code] not in self.allowed:
             notes = (*notes, *self.uses[-MAX_USES:])
             self._add(Diagnostic(code, message, span, notes, help_, severity="warning"))
+
+    def declared(self, tree: Tree, environment: Environment) -> tuple[Note, ...]:
+        """Where the parameters have their values from that a value which is wrong is made of."""
+        if isinstance(tree, Sequence):
+            found = [note for item in tree.items for note in self.declared(item, environment)]
+            return tuple({note.span: note for note in found[:MAX_USES]}.values())
+        if not isinstance(tree, Scalar) or not isinstance(tree.value, Expression):
+            return ()
+        own = [each for each in sorted(names(tree.value)) if each in self.parameters]
+        return tuple(
+            Note(f"'{each}' is {show(environment[each])}", self.parameters[each][1])
+            for each in own[:MAX_USES]
+            if each in environment and environment[each] == self.parameters[each][0]
+        )
 
     def nearest(self, name: str, candidates: Iterable[str]) -> str | None:
         """The name in a network that was probably meant, as long as there are few mistakes."""
@@ -186,6 +202,7 @@ class Configurator:
                     f"'{name}' of {what}: {problem.message}",
                     value.span,
                     problem.suggestion,
+                    self.reporter.declared(value, environment),
                 )
                 good = False
         written = {str(key.value) for key, _ in given}

@@ -71,6 +71,7 @@ def _dim(tree: Tree, environment: Environment, reporter: Reporter) -> Dim:
             help_ = f"the batch is implied: leave it out; {help_}"
         if isinstance(value, int) and value > MAX_ELEMENTS:
             message, help_ = f"{value} is too large for a size", ""
-        reporter.error("E0428", message, tree.span, help_)
+        notes = reporter.declared(tree, environment)
+        reporter.error("E0428", message, tree.span, help_, notes)
         raise SpecError(())
     return value
