@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import field
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from lsprotocol.types import PositionEncodingKind
 
 from specc.diagnostics import Diagnostic, Source, Span, SpecError
-from specc.frontend.sources import SUFFIXES, normalize_newlines
+from specc.frontend.sources import MAX_SIZE, SUFFIXES, decode, normalize_newlines
 from specc.frontend.tree import Mapping
 from specc.ir.graph import Graph, Node, Parameter, Value
 from specc.lsp.positions import Positions
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 _PARTS = frozenset({"parameters", "blocks", "includes"})
 """What a file holds that others include."""
+_PARTS_IN_YAML = re.compile(r"\b(?:specc|parameters|blocks|includes)\b")
+"""What a spec or a part of one has somewhere: other YAML files are not even read."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +66,9 @@ class Analysis:
     uri: str
     source: Source
     positions: Positions
-    tree: Mapping | None
-    diagnostics: tuple[Diagnostic, ...]
-    files: frozenset[Path]
+    tree: Mapping | None = None
+    diagnostics: tuple[Diagnostic, ...] = ()
+    files: frozenset[Path] = frozenset()
     uses: dict[int, list[Use]] = field(default_factory=dict)
     values: dict[str, Value] = field(default_factory=dict)
     parameters: dict[str, Any] = field(default_factory=dict)
@@ -120,21 +123,31 @@ def analyse(
     """Reads and checks a document; ``path`` may be one that no file has yet, ``uri`` is how the
     editor calls it."""
     source = Source(str(path), normalize_newlines(text.removeprefix("\ufeff")))
-    reading = read_document(path, source, buffers)
-    positions = Positions(source.text, encoding)
-    tree, diagnostics = reading.tree, reading.diagnostics
-    found = Analysis(
-        path, uri or path.as_uri(), source, positions, tree, diagnostics, reading.files
-    )
-    if tree is not None:
-        problems = _check_part(tree) if _is_part(tree) else _build(tree, found)
-        # A name that a broken line defines is missing to the others: form first, then meaning.
-        found.diagnostics = diagnostics or problems
+    found = Analysis(path, uri or path.as_uri(), source, Positions(source.text, encoding))
+    if len(source.text) > MAX_SIZE:
+        found.diagnostics = _too_large(source)
+    elif found.in_language or _PARTS_IN_YAML.search(source.text):
+        _analyse(found, buffers)
     return found
 
 
-def _is_part(tree: Mapping) -> bool:
-    return bool(tree.entries) and set(tree.keys()) <= _PARTS
+def _analyse(found: Analysis, buffers: Buffers) -> None:
+    reading = read_document(found.path, found.source, buffers)
+    found.tree, found.files = reading.tree, reading.files
+    problems: tuple[Diagnostic, ...] = ()
+    if found.tree is not None:
+        is_part = set(found.tree.keys()) <= _PARTS and bool(found.tree.entries)
+        problems = _check_part(found.tree) if is_part else _build(found.tree, found)
+    # A name that a broken line defines is missing to the others: form first, then meaning.
+    found.diagnostics = reading.diagnostics or problems
+
+
+def _too_large(source: Source) -> tuple[Diagnostic, ...]:
+    try:
+        decode(source.text.encode(errors="replace"), source.name)
+    except SpecError as error:
+        return error.diagnostics
+    return ()
 
 
 def _check_part(tree: Mapping) -> tuple[Diagnostic, ...]:

@@ -118,6 +118,13 @@ async def test_other_yaml_is_left_alone(open_text: Open) -> None:
     assert await document.completions() == {}
 
 
+async def test_a_text_that_is_too_large_is_not_read(open_text: Open) -> None:
+    document = open_text("net.yaml", YAML + "#" * 1_000_001)
+    (found,) = await document.diagnostics()
+    assert found.code == "E0002"
+    assert await document.hover("conv2d") == ""
+
+
 # Hover
 
 

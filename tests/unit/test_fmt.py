@@ -249,6 +249,11 @@ def test_examples_are_in_style(path: Path) -> None:
     assert formatted(text, path.name) == text
 
 
+def test_the_folder_of_examples_is_in_style() -> None:
+    done = specc("fmt", "--check", str(ROOT / "examples"))
+    assert (done.returncode, done.stdout) == (0, b"")
+
+
 @pytest.mark.parametrize("tag, text", list(documented("yaml", "specc")))
 def test_specs_of_the_docs_keep_their_meaning(tag: str, text: str, tmp_path: Path) -> None:
     programs = []
