@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from lsprotocol.types import Location, Range, TextEdit, WorkspaceEdit
 
 from specc.diagnostics import SpecError
@@ -29,11 +31,20 @@ def definition(analysis: Analysis, offset: int) -> list[Location]:
     scalar = find_scalar(analysis, offset)
     if scalar is None or scalar.is_key or scalar.path[:1] not in (("includes",), ("data",)):
         return []
-    target = analysis.path.parent / str(scalar.scalar.value)
-    if not target.is_file():
+    target = _file(analysis.path.parent, str(scalar.scalar.value))
+    if target is None:
         return []
     start = Range(analysis.positions.position(0), analysis.positions.position(0))
-    return [Location(target.resolve().as_uri(), start)]
+    return [Location(target.as_uri(), start)]
+
+
+def _file(folder: Path, name: str) -> Path | None:
+    """The file of that name, if there is one."""
+    try:
+        target = (folder / name).resolve()
+        return target if target.is_file() else None
+    except (OSError, RuntimeError, ValueError):  # no file can be called so
+        return None
 
 
 def references(analysis: Analysis, offset: int, with_definition: bool) -> list[Location]:

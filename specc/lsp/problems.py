@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from lsprotocol.types import (
@@ -18,7 +19,7 @@ from lsprotocol.types import (
 )
 
 from specc.diagnostics import Diagnostic as Problem
-from specc.diagnostics import Source, Span, fix_of
+from specc.diagnostics import Span, fix_of
 from specc.frontend.tree import Scalar, Sequence
 from specc.lsp.analysis import Analysis
 from specc.lsp.positions import Positions
@@ -31,11 +32,12 @@ def location(analysis: Analysis, span: Span) -> Location:
     """A place in the document or in a file that it includes."""
     if analysis.here(span):
         return Location(analysis.uri, analysis.positions.of(span))
-    return Location(_path(analysis, span.source).as_uri(), _positions(analysis, span).of(span))
+    return Location(_path(analysis, span.source.name).as_uri(), _positions(analysis, span).of(span))
 
 
-def _path(analysis: Analysis, source: Source) -> Path:
-    return (analysis.path.parent / source.name).resolve()
+def _path(analysis: Analysis, name: str) -> Path:
+    """The file that a source or an include names; nothing is asked of the disk."""
+    return Path(os.path.normpath(analysis.path.parent / name))
 
 
 def _positions(analysis: Analysis, span: Span) -> Positions:
@@ -77,10 +79,7 @@ def _range(analysis: Analysis, span: Span | None) -> Range:
     tree = analysis.tree.get("includes") if analysis.tree is not None else None
     for item in tree.items if isinstance(tree, Sequence) and span is not None else ():
         name = str(item.value) if isinstance(item, Scalar) else ""
-        if (
-            span is not None
-            and _path(analysis, span.source) == (analysis.path.parent / name).resolve()
-        ):
+        if span is not None and _path(analysis, span.source.name) == _path(analysis, name):
             return analysis.positions.of(item.span)
     return analysis.positions.range(0, analysis.positions.line_end(0))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from lsprotocol import types as lsp
@@ -189,6 +190,22 @@ async def test_definitions(client: LanguageClient, open_text: Open, name: str, t
     assert await defined(client, document, "width", 1) == [f"{line('width')}:width"]
     assert await defined(client, document, "label", 1) == [f"{line('label')}:label"]
     assert await defined(client, document, "stride", 2) == [f"{line('stride')}:stride"]
+
+
+async def test_the_definition_of_a_file_is_the_file(
+    client: LanguageClient, open_text: Open, tmp_path: Path
+) -> None:
+    (tmp_path / "rows.npz").touch()
+    for name, text in (("net.yaml", YAML), ("net.specc", LANGUAGE)):
+        document = open_text(name, text)
+        params = lsp.DefinitionParams(**document.place("rows"))
+        (found,) = await client.text_document_definition_async(params)
+        assert found.uri == (tmp_path / "rows.npz").as_uri()
+    for odd in ("r" * 5000, "\\0", "../" * 99, "gone.npz"):
+        document = open_text("odd.yaml", YAML.replace("rows.npz", f'"rows{odd}"'))
+        params = lsp.DefinitionParams(**document.place("rows"))
+        assert list(await client.text_document_definition_async(params)) == []
+    assert "failed" not in "".join(message.message for message in client.log_messages)
 
 
 @FORMS
