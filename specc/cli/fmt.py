@@ -72,7 +72,7 @@ def _specs(files: tuple[Path, ...]) -> Iterator[Path]:
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             for name in sorted(names):
                 inner = Path(folder, name)
-                if inner.suffix in SUFFIXES and _is_spec(inner):
+                if inner.suffix in SUFFIXES and inner.is_file() and _is_spec(inner):
                     found[inner] = None
     yield from found
 

@@ -28,6 +28,8 @@ Paint = Callable[[str, str], str]
 
 MAX_LINE = 140
 """As many characters of a line as are shown."""
+MAX_MESSAGE = 2000
+"""As many characters of a message as are shown: it may quote a text without end."""
 _BEFORE = 50
 """As many characters before the mark as a line that is cut keeps."""
 _MAX_MARKED = 3
@@ -68,7 +70,8 @@ def _place(span: Span | None) -> str:
 
 def _one_line(message: str) -> str:
     """A message as one line: what a spec puts into it can look like nothing else."""
-    return visible(message.replace("\n", " "))
+    text = message if len(message) <= MAX_MESSAGE else f"{message[: MAX_MESSAGE - 3]}..."
+    return visible(text.replace("\n", " "))
 
 
 def _note(note: Note, paint: Paint) -> Iterator[str]:

@@ -6,12 +6,13 @@ nothing else.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import field, replace
 from pathlib import Path
 
 from specc.diagnostics import Diagnostic, Note, Span, SpecError, did_you_mean
-from specc.frontend.sources import MAX_SIZE, SUFFIXES, resolve_path
+from specc.frontend.sources import MAX_ERRORS, MAX_SIZE, SUFFIXES, resolve_path
 from specc.frontend.tree import SECTIONS, Mapping, Scalar, Sequence, Tree
 from specc.records import dataclass
 
@@ -19,7 +20,7 @@ MAX_FILES = 100
 """A spec that includes more files is refused."""
 
 MAX_INCLUDED = 2 * MAX_SIZE
-"""A spec that includes files of more characters together is refused."""
+"""A spec that includes files of more bytes together is refused."""
 
 MAX_MERGED = 50_000
 """So are files that include each other in so many ways that more entries are merged."""
@@ -40,8 +41,8 @@ class Includes:
 
     folder: Path
     read: ReadFile
-    trees: dict[Path, Mapping] = field(default_factory=dict)
-    characters: int = 0
+    trees: dict[Path, Mapping | SpecError] = field(default_factory=dict)
+    bytes: int = 0
     merged: int = 0
 
     def spec(self, path: Path, name: str) -> Mapping:
@@ -62,23 +63,31 @@ class Includes:
                 message = f"this include goes round in a circle: {through}"
             raise SpecError(Diagnostic("E0007", message, leaf.span, help="remove it"))
         if target not in self.trees:
-            if len(self.trees) >= MAX_FILES:
-                message = f"a spec includes at most {MAX_FILES} files"
-                raise SpecError(Diagnostic("E0006", message, leaf.span))
-            inner = (*chain, target)
+            # A file with mistakes is read once too: there may be many ways that lead to it.
             try:
-                tree = self.read(
-                    target, shown, lambda each: self._included(each, target, shown, inner)
-                )
+                self.trees[target] = self._new(leaf, target, shown, (*chain, target))
             except SpecError as error:
-                raise _at_include(error, leaf.span) from None
-            self._refuse_sections(tree)
-            self.characters += len(tree.span.source.text)
-            if self.characters > MAX_INCLUDED:
-                message = f"the included files have more than {MAX_INCLUDED:,} characters together"
-                raise SpecError(Diagnostic("E0006", message, leaf.span))
-            self.trees[target] = self._merge(tree, target, shown, inner)
-        return self.trees[target]
+                self.trees[target] = error
+        found = self.trees[target]
+        if isinstance(found, SpecError):
+            raise found
+        return found
+
+    def _new(self, leaf: Scalar, target: Path, shown: str, chain: tuple[Path, ...]) -> Mapping:
+        """A file that is included for the first time, with all that it includes."""
+        self.bytes += os.path.getsize(target) if os.path.isfile(target) else 0
+        if len(self.trees) >= MAX_FILES:
+            message = f"a spec includes at most {MAX_FILES} files"
+            raise SpecError(Diagnostic("E0006", message, leaf.span))
+        if self.bytes > MAX_INCLUDED:
+            message = f"the included files have more than {MAX_INCLUDED:,} bytes together"
+            raise SpecError(Diagnostic("E0006", message, leaf.span))
+        try:
+            tree = self.read(target, shown, lambda each: self._included(each, target, shown, chain))
+        except SpecError as error:
+            raise _at_include(error, leaf.span) from None
+        self._refuse_sections(tree)
+        return self._merge(tree, target, shown, chain)
 
     def _locate(self, leaf: Scalar, path: Path, name: str) -> tuple[Path, str]:
         """The file that is meant and its name for messages. Raises E0006 for one outside the
@@ -131,6 +140,8 @@ class Includes:
                 included.append(self._included(leaf, path, name, chain))
             except SpecError as error:
                 diagnostics.extend(error.diagnostics)
+            if len(diagnostics) >= MAX_ERRORS:
+                raise SpecError(dict.fromkeys(diagnostics))
         parts = [part for each in included for section in _MERGED if (part := each.get(section))]
         self.merged += sum(len(part.entries) for part in parts if isinstance(part, Mapping))
         if self.merged > MAX_MERGED:

@@ -52,7 +52,7 @@ def read_file(
     load: Callable[[Path, str | None], Source] = load_source,
 ) -> Mapping:
     """The located tree of one file, its text from ``load``. Raises SpecError."""
-    if path.suffix not in SUFFIXES and path.is_file():
+    if path.suffix not in SUFFIXES and os.path.isfile(path):
         message = f"'{name}' is not a spec: its name ends with '{path.suffix}'"
         if not path.suffix:
             message = f"'{name}' is not a spec: its name has no ending"

@@ -309,17 +309,17 @@ def huge_padding() -> str:
 
 @attack("yaml")
 def many_axes() -> str:
-    return f"specc: 1\ninputs: {{x: {{shape: [{'1, ' * 29_900}1]}}}}\nlayers: [relu]\n"
+    return f"specc: 1\ninputs: {{x: {{shape: [{'1, ' * 19_900}1]}}}}\nlayers: [relu]\n"
 
 
 @attack("yaml")
 def many_axes_by_reshape() -> str:
-    return f"{HEAD}layers: [{{reshape: [4, {'1, ' * 29_900}1]}}]\n"
+    return f"{HEAD}layers: [{{reshape: [4, {'1, ' * 19_900}1]}}]\n"
 
 
 @attack("yaml")
 def many_inputs() -> str:
-    inputs = ", ".join(f"x{i}: [4]" for i in range(9900))
+    inputs = ", ".join(f"x{i}: [4]" for i in range(250))
     return f"specc: 1\nname: net\ninputs: {{{inputs}}}\nlayers: [{{add: {{}}, from: [x0, x1]}}]\n"
 
 
@@ -487,23 +487,23 @@ def bars() -> str:
 
 @attack("yaml")
 def unknown_layers() -> str:
-    return full("- unknown%d\n", most=29_900)
+    return full("- unknown%d\n", most=19_900)
 
 
 @attack("yaml")
 def unknown_values() -> str:
-    return full("- {name: a%d, relu: {}, from: b%d}\n", most=7400)
+    return full("- {name: a%d, relu: {}, from: b%d}\n", most=4900)
 
 
 @attack("yaml")
 def unknown_attributes() -> str:
-    return f"{HEAD}layers: [{{dense: {{{', '.join(f'unit{i}: 1' for i in range(29_900))}}}}}]\n"
+    return f"{HEAD}layers: [{{dense: {{{', '.join(f'unit{i}: 1' for i in range(19_900))}}}}}]\n"
 
 
 @attack("yaml")
 def unknown_blocks() -> str:
-    blocks = "".join(f"  block{i}: {{layers: [relu]}}\n" for i in range(3000))
-    return full("- use: blok%d\n", f"{HEAD}blocks:\n{blocks}layers:\n", 8000)
+    blocks = "".join(f"  block{i}: {{layers: [relu]}}\n" for i in range(2000))
+    return full("- use: blok%d\n", f"{HEAD}blocks:\n{blocks}layers:\n", 5000)
 
 
 @attack("yaml")
@@ -513,12 +513,12 @@ def unused_values() -> str:
 
 @attack("yaml")
 def unused_parameters() -> str:
-    return full("  p%d: 1\n", f"{HEAD}layers: [relu]\nparameters:\n", 29_900)
+    return full("  p%d: 1\n", f"{HEAD}layers: [relu]\nparameters:\n", 19_900)
 
 
 @attack("yaml")
 def unused_on_one_line() -> str:
-    parameters = ", ".join(f"p{i}: 1" for i in range(29_900))
+    parameters = ", ".join(f"p{i}: 1" for i in range(19_900))
     return f"{HEAD}parameters: {{{parameters}}}\nlayers: [relu]\n"
 
 
@@ -531,7 +531,7 @@ def similar_long_names() -> str:
 
 @attack("yaml")
 def many_layers() -> str:
-    return full("- relu\n", most=29_900)
+    return full("- relu\n", most=19_900)
 
 
 @attack("yaml")
@@ -541,13 +541,13 @@ def as_many_layers_as_go() -> str:
 
 @attack("yaml")
 def wide_join() -> str:
-    return f"{HEAD}layers: [{{add: {{}}, from: [{'x, ' * 29_000}x]}}]\n"
+    return f"{HEAD}layers: [{{add: {{}}, from: [{'x, ' * 19_000}x]}}]\n"
 
 
 @attack("yaml")
 def many_wide_joins() -> str:
-    join = f"{{add: {{}}, from: [{'x, ' * 300}x]}}, "
-    return f"{HEAD}layers: [{join * 90}]\n"
+    join = f"{{add: {{}}, from: [{'x, ' * 250}x]}}, "
+    return f"{HEAD}layers: [{join * 60}]\n"
 
 
 @attack("yaml")
@@ -603,7 +603,7 @@ def repeats_that_differ() -> str:
 
 @attack("yaml")
 def repeat_of_a_large_body() -> str:
-    body = "{dense: {units: 4}}, " * 7000
+    body = "{dense: {units: 4}}, " * 4500
     return f"{HEAD}layers: [{{repeat: {{times: 1000, index: i, layers: [{body}]}}}}]\n"
 
 
@@ -630,7 +630,7 @@ def block_with_many_parameters() -> str:
 def block_with_a_long_list() -> str:
     items = ", ".join(["1"] * 250)
     block = f"b: {{parameters: {{p: [{items}]}}, layers: [relu]}}"
-    uses = ", ".join(f"{{use: b, with: {{p: [{i}, {items}]}}}}" for i in range(100))
+    uses = ", ".join(f"{{use: b, with: {{p: [{i}, {items}]}}}}" for i in range(70))
     return f"{HEAD}blocks: {{{block}}}\nlayers: [{uses}]\n"
 
 
@@ -664,13 +664,13 @@ def many_metrics() -> str:
     return (
         f"{HEAD}targets: {{t: {{shape: [4]}}}}\nlayers: [{{name: y, dense: 4}}]\n"
         "training: {loss: {mse: {prediction: y, target: t}}, "
-        f"metrics: [{'mae, ' * 29_000}]}}\n"
+        f"metrics: [{'mae, ' * 19_000}]}}\n"
     )
 
 
 @attack("yaml")
 def many_boundaries() -> str:
-    values = ", ".join(map(str, range(1, 14_000)))
+    values = ", ".join(map(str, range(1, 9000)))
     schedule = f"{{piecewise_constant: {{boundaries: [{values}], values: [{values}, 0.1]}}}}"
     return (
         f"{HEAD}targets: {{t: {{shape: [4]}}}}\nlayers: [{{name: y, dense: 4}}]\n"
@@ -683,7 +683,7 @@ def many_boundaries() -> str:
 def unknown_steps() -> str:
     return (
         f"{HEAD}layers: [relu]\n"
-        f"data: {{source: npz, path: a.npz, prepare: {{x: [{'rescal, ' * 29_000}]}}}}\n"
+        f"data: {{source: npz, path: a.npz, prepare: {{x: [{'rescal, ' * 19_000}]}}}}\n"
     )
 
 
@@ -692,11 +692,11 @@ def steps_with_unknown_attributes() -> str:
     return (
         f"{HEAD}layers: [relu]\n"
         "data: {source: npz, path: a.npz, "
-        f"prepare: {{x: [{'{rescale: {dvide: 2}}, ' * 7000}]}}}}\n"
+        f"prepare: {{x: [{'{rescale: {dvide: 2}}, ' * 6000}]}}}}\n"
     )
 
 
 @attack("yaml")
 def many_columns() -> str:
-    columns = ", ".join(f"c{i}" for i in range(90_000))
+    columns = ", ".join(f"c{i}" for i in range(19_000))
     return f"{HEAD}layers: [relu]\ndata: {{source: csv, path: a.csv, inputs: {{x: [{columns}]}}}}\n"
