@@ -1,6 +1,7 @@
 # make demo   train one spec on NumPy, PyTorch and TensorFlow and show that the curves are the same
 # make test   everything that CI checks
 # make fuzz   draw random specs and compare the backends on them (COUNT=5000 SEED=0)
+# make fuzz-frontend   feed the readers mutated specs (COUNT=100000; guided by coverage where atheris is installed)
 # PYTHON=python3.12 make ...   with another interpreter (3.11 or later)
 
 PYTHON ?= python3
@@ -12,7 +13,7 @@ DEMO_RUN ?= runs/demo
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help demo test lint format bench fuzz clean
+.PHONY: help demo test lint format bench fuzz fuzz-frontend clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -48,6 +49,9 @@ bench: $(VENV)/.dev
 
 fuzz: $(VENV)/.dev
 	$(BIN)/specc fuzz --count $(COUNT) --seed $(SEED)
+
+fuzz-frontend: $(VENV)/.dev
+	$(BIN)/python -m tests.hostile.fuzz_frontend --count $(COUNT) --seed $(SEED)
 
 clean:
 	rm -rf $(VENV) runs build dist .mypy_cache .pytest_cache .ruff_cache .coverage htmlcov *.egg-info
