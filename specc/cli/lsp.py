@@ -8,7 +8,8 @@ from specc.diagnostics import Diagnostic, SpecError
 
 
 @click.command()
-def command() -> None:
+@click.option("--stdio", is_flag=True, help="The only way to speak; some editors ask for it.")
+def command(stdio: bool) -> None:
     """Serve editors: diagnostics while typing, hover, completion, renaming and more.
 
     Speaks the Language Server Protocol on standard input and output. The editor starts it; see

@@ -77,7 +77,8 @@ def _symbol(analysis: Analysis, symbol: Symbol, found: Found | None) -> str:
     types = _types(analysis, symbol)
     lines = [f"**{symbol.name}**: {symbol.kind}", ", ".join(f"`{each}`" for each in types)]
     uses = _uses_of(analysis, symbol)
-    return "\n\n".join([*lines, *(_parameters(uses[0]) if uses else [])])
+    where = " in the first use" if len(types) > 1 else ""
+    return "\n\n".join([*lines, *(_parameters(uses[0], where) if uses else [])])
 
 
 def _types(analysis: Analysis, symbol: Symbol) -> list[str]:
@@ -117,7 +118,8 @@ def _layer(uses: list[Use]) -> list[str]:
     shapes = dict.fromkeys(_flow(use) for use in uses)
     listed = [*shapes][:MAX_LISTED]
     more = f"\n\nand {len(shapes) - MAX_LISTED} more" if len(shapes) > MAX_LISTED else ""
-    return ["\n\n".join(listed) + more, *_parameters(first)]
+    where = " in the first use" if len(shapes) > 1 else ""
+    return ["\n\n".join(listed) + more, *_parameters(first, where)]
 
 
 def _flow(use: Use) -> str:
@@ -127,13 +129,15 @@ def _flow(use: Use) -> str:
     return f"`{came}` → `{gives}`"
 
 
-def _parameters(use: Use) -> list[str]:
+def _parameters(use: Use, where: str = "") -> list[str]:
+    """How many numbers a layer trains and keeps, and in which arrays."""
     parameters = use.parameters
     if not parameters:
         return []
     trained = sum(math.prod(p.shape) for _, p in parameters if p.trainable)
     kept = sum(math.prod(p.shape) for _, p in parameters if not p.trainable)
-    head = f"{trained:,} parameters" + (f", {kept:,} running statistics" if kept else "")
+    kept_text = f", {kept:,} running statistics" if kept else ""
+    head = f"{trained:,} parameters{kept_text}{where}"
     rows = [f"- `{path}` {format_shape(p.shape)}" for path, p in parameters[:MAX_LISTED]]
     rest = len(parameters) - MAX_LISTED
     return [head, "\n".join([*rows, *([f"- and {rest} more"] if rest > 0 else [])])]

@@ -159,6 +159,15 @@ async def test_hover_of_names(open_text: Open, name: str, text: str) -> None:
     assert "`(batch, 6, 6, 16)`" in await document.hover("z")
 
 
+async def test_hover_of_a_block_that_is_used_twice(open_text: Open) -> None:
+    text = LANGUAGE.replace("  | cell(width * 2)\n", "  | cell(width * 2)\n  | cell(4, stride=2)\n")
+    document = open_text("net.specc", text)
+    for shown in (await document.hover("conv2d"), await document.hover("z")):
+        assert "1,168 parameters in the first use" in shown
+    assert "`(batch, 6, 6, 16)` → `(batch, 3, 3, 4)`" in await document.hover("conv2d")
+    assert "`(batch, 6, 6, 16)`, `(batch, 3, 3, 4)`" in await document.hover("z")
+
+
 @FORMS
 async def test_hover_of_a_section(open_text: Open, name: str, text: str) -> None:
     assert "optimizer" in await open_text(name, text).hover("training")

@@ -96,7 +96,7 @@ async def test_the_client_chooses_the_encoding(tmp_path: Path, encoding: str, co
 
 @pytest.mark.asyncio
 async def test_a_document_without_a_file() -> None:
-    client = await started("-m", "specc.cli", "lsp")
+    client = await started("-m", "specc.cli", "lsp", "--stdio")
     uri = "untitled:Untitled-1"
     item = lsp.TextDocumentItem(uri, "specc", 0, LANGUAGE.replace("flatten", "flaten"))
     client.text_document_did_open(lsp.DidOpenTextDocumentParams(item))
