@@ -39,7 +39,7 @@ class Resumable:
     """`Trainer.fit` with checkpoints, for a model that was just built.
 
     ``every`` is how often they are written: ``{"steps": N}``, ``{"seconds": S}``, or empty for as
-    often as costs next to nothing.
+    often as costs next to nothing. With ``save_end`` there is one at the end too.
     """
 
     def __init__(
@@ -53,12 +53,13 @@ class Resumable:
         folder: Path,
         key: str,
         every: dict[str, float],
+        save_end: bool,
         stop: threading.Event,
         emit: Emit,
     ) -> None:
         self._store, self._replacing = store, replacing
         self._module, self._model, self._trainer = module, model, trainer
-        self._folder, self._key, self._every = folder, key, every
+        self._folder, self._key, self._every, self._save_end = folder, key, every, save_end
         self._stop, self._emit = stop, emit
         self._history: dict[str, list[float]] = {}
         self._begun = self._written = time.monotonic()
@@ -95,6 +96,8 @@ class Resumable:
                 on_epoch=self._on_epoch,
             )
             self._require_finite(*self._parameters().values())
+            if self._save_end and self._step > self._last:
+                self._save()
         except StoppedError:
             stopped = True
         return {

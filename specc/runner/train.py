@@ -106,7 +106,8 @@ def train(
         running = {}
         for name, worker in team.workers.items():
             environment = team.opened[name]["environment"]
-            arguments = (worker, environment, data, plan, folders[name], on_event)
+            companions = len(sources) > 1
+            arguments = (worker, environment, data, plan, folders[name], companions, on_event)
             running[name] = pool.submit(_train_one, *arguments)
         try:
             _wait(running, team)
@@ -131,6 +132,7 @@ def _train_one(
     data: Mapping[str, Part],
     plan: Plan,
     folder: Path,
+    companions: bool,
     on_event: OnEvent | None,
 ) -> Trained:
     """Trains one file in its process. Raises what `train` does, and HaltedError."""
@@ -144,6 +146,8 @@ def _train_one(
         folder=str(folder),
         key=plan.keys.get(backend, ""),
         every=dict(plan.every or {}),
+        # What is done while others still train must not be lost with them.
+        save_end=companions,
     )
     reached = worker.wait(lambda event: on_event(backend, event) if on_event else None)
     if "broken" in reached:

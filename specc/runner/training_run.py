@@ -188,6 +188,7 @@ def begin(place: Place, request: Request) -> TrainingRun:
             "dtype": experiment.dtype,
             "state": RUNNING,
             "resume": request.resume,
+            "checkpoint_every": request.every,
             "trained_with": settings,
             "key": _digest(json.dumps([name, settings], sort_keys=True).encode()),
         }
@@ -213,12 +214,14 @@ def go_on(place: Place, request: Request) -> tuple[TrainingRun, tuple[Diagnostic
     if settings.keys() != _SETTINGS or not {"key", "settings"} <= about.keys():
         message = f"the run in {place.final} does not say what it was trained with"
         raise SpecError(Diagnostic("E1014", message, help="begin anew with --overwrite"))
+    every = about["checkpoint_every"] if isinstance(about.get("checkpoint_every"), dict) else None
     request = replace(
         request,
         backends=request.backends or tuple(settings["backends"]),
         sets=about["settings"] if request.sets is None else request.sets,
         dtype=request.dtype or about["dtype"],
         device=request.device or settings["device"],
+        every=request.every or every,
         optimize=settings["optimize"] if request.optimize is None else request.optimize,
     )
     sources = {run.backend: run.source for run in found}

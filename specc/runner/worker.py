@@ -170,7 +170,13 @@ class Session:
         return {name: [float(value) for value in values] for name, values in history.items()}
 
     def train(
-        self, epochs: int, batch_size: int, folder: str, key: str, every: dict[str, float]
+        self,
+        epochs: int,
+        batch_size: int,
+        folder: str,
+        key: str,
+        every: dict[str, float],
+        save_end: bool = False,
     ) -> dict[str, Any]:
         """Trains on from the folder's checkpoint, if it has one, and writes more on the way.
 
@@ -187,6 +193,7 @@ class Session:
             folder=Path(folder),
             key=key,
             every=every,
+            save_end=save_end,
             stop=self.stopping,
             emit=self._emit,
         )

@@ -17,8 +17,10 @@ import pytest
 from specc.atomic import replacing
 from specc.diagnostics import SpecError
 from specc.runner import checkpoint, lock
+from specc.runner.experiment import Experiment
 from specc.runner.run_folder import ABOUT, INTERRUPTED, open_run
 from specc.runner.run_place import next_to, settle
+from specc.runner.train import Plan, train
 from tests.survival.trials import finish, prepare, stamps, start, workers
 
 ENDLESS = 10**7
@@ -76,6 +78,19 @@ def test_an_interruption_says_how_to_go_on_and_what_is_not_finished(spec):
     predicted = json.loads(specc("predict", "runs/net", "--unfinished"))
     assert len(predicted["logits"][0]) == 3
     assert "go on with" in specc("train", str(spec), code=1)
+
+
+def test_a_backend_that_is_done_is_not_trained_again(spec):
+    """It has a checkpoint of its end, though it took no time that asks for one."""
+    experiment = Experiment.prepare(spec, {"numpy": Path()})
+    sources = dict.fromkeys(("one", "other"), experiment.sources["numpy"])
+    folders = {name: Path(name) for name in sources}
+    for folder in folders.values():
+        folder.mkdir()
+    train(sources, experiment.parts, Plan(epochs=3, batch_size=16), folders)
+    kept = [checkpoint.read(folder / checkpoint.NAME) for folder in folders.values()]
+    assert [each.step for each in kept] == [12, 12]
+    assert [len(each.history["val_loss"]) for each in kept] == [3, 3]
 
 
 def test_a_run_belongs_to_one_process(spec):
