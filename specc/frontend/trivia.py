@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import bisect
 import itertools
 from collections.abc import Iterable
 from dataclasses import field
+from functools import cached_property
 
 from specc.records import dataclass
 
@@ -72,12 +74,14 @@ class Page:
         if not self.fresh and self.lines[-1].text + self.lines[-1].comment:
             self.lines.append(Line())
 
+    @cached_property
+    def starts(self) -> list[int]:
+        """Where the comments stand."""
+        return [comment.start for comment in self.comments]
+
     def waiting(self, end: int) -> list[Comment]:
         """The comments before that offset that are not written yet."""
-        last = self.done
-        while last < len(self.comments) and self.comments[last].start < end:
-            last += 1
-        return self.comments[self.done : last]
+        return self.comments[self.done : bisect.bisect_left(self.starts, end)]
 
     def own_lines(self, comments: Iterable[tuple[Comment, int]]) -> None:
         """Writes comments, each with its indentation, on lines of their own."""
@@ -90,8 +94,11 @@ class Page:
 
     def beside(self, start: int, limit: int) -> Comment | None:
         """The comment that follows the offset on its line, if there is one before ``limit``."""
-        found = next((c for c in self.waiting(limit) if c.start >= start), None)
-        return None if found is None or "\n" in self.text[start : found.start] else found
+        at = max(self.done, bisect.bisect_left(self.starts, start))
+        if at >= len(self.comments) or self.starts[at] >= limit:
+            return None
+        found = self.comments[at]
+        return None if "\n" in self.text[start : found.start] else found
 
     def end_of_line(self, start: int, limit: int) -> None:
         """Puts the comment that follows the offset on its line at the end of the last line."""

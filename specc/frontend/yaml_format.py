@@ -10,7 +10,6 @@ import bisect
 import re
 from collections.abc import Iterator
 from dataclasses import field
-from functools import cached_property
 from typing import Any
 
 from specc.diagnostics import Source
@@ -215,12 +214,9 @@ class _Writer:
         return flow if len(flow) <= room or not node.children else None
 
     def _has_comments(self, node: _Node) -> bool:
-        at = bisect.bisect_left(self.comment_starts, node.start)
-        return at < len(self.comment_starts) and self.comment_starts[at] < node.end
-
-    @cached_property
-    def comment_starts(self) -> list[int]:
-        return [comment.start for comment in self.page.comments]
+        starts = self.page.starts
+        at = bisect.bisect_left(starts, node.start)
+        return at < len(starts) and starts[at] < node.end
 
     def _indent(self, indent: int) -> int:
         """Where a line of that block starts, its dashes included."""
