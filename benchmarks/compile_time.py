@@ -43,7 +43,7 @@ def measure(rounds: int, layers: tuple[int, ...] = LAYERS) -> dict[str, Any]:
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        variables = environment()
+        variables = environment({"SPECC_MAX_LAYERS": str(max(layers))})
 
         def commands(spec: Path, backends: tuple[str, ...]) -> dict[str, list[str]]:
             found = {"check": ["check", str(spec)]}
