@@ -96,9 +96,7 @@ raw_data_option = click.option(
     "--data", type=FILE, help="Other rows: an npz or csv file, unprepared, named as in the spec."
 )
 unfinished_option = click.option(
-    "--unfinished",
-    is_flag=True,
-    help="Where the run is not finished, take its last checkpoint.",
+    "--unfinished", is_flag=True, help="Where the run is not finished, take its last checkpoint."
 )
 device_option = click.option(
     "--device", help="Where to run, by the framework's name: cpu, cuda, mps."

@@ -193,7 +193,9 @@ def test_language_reads_back_to_the_normal_form(spec: dict[str, Any]) -> None:
 
 
 def test_a_mapping_named_like_a_function_is_not_read_as_one() -> None:
-    tree = _spec({"specc": 1, "name": "net", "layers": [{"dense": {"units": {"sqrt": {}}}, "from": "x"}]})
+    tree = _spec(
+        {"specc": 1, "name": "net", "layers": [{"dense": {"units": {"sqrt": {}}}, "from": "x"}]}
+    )
     assert to_plain(_dsl(to_dsl(tree, signatures))) == _normal(tree)
 
 
