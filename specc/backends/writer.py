@@ -30,6 +30,7 @@ _FIELD = re.compile(r"\{(\w+)\}")
 _NAME = re.compile(r"[A-Za-z_][\w.]*")
 _PLACE = re.compile(r"Δ\w+")  # stands for a name while a template is parsed; specs are ASCII
 _TAKEN = frozenset(keyword.kwlist) | frozenset(dir(builtins)) | {"self", "match", "case", "type"}
+_TAKEN |= {"l", "I", "O"}  # which many fonts show as a digit
 
 
 class Names:
