@@ -20,7 +20,7 @@ from specc.frontend.declarations import (
 )
 from specc.frontend.declared_types import declared_type
 from specc.frontend.layers import GraphBuilder
-from specc.frontend.limits import check_parameters
+from specc.frontend.limits import check_parameters, too_many
 from specc.frontend.scope import Scope
 from specc.frontend.suspicious import warn_of_suspicious
 from specc.frontend.training import KEYS as TRAINING_KEYS
@@ -302,7 +302,10 @@ class ProgramBuilder:
         scope.incomplete = isinstance(tree, Scalar | Sequence)
         if tree is None and section in self.meant:
             scope.incomplete = True
-        for key, tree in self._mapping(section):
+        entries = self._mapping(section)
+        if too_many(entries, section, self.tree.span, self.reporter):
+            scope.incomplete, entries = True, ()
+        for key, tree in entries:
             try:
                 check_name(str(key.value), key.span, self.reporter)
                 what = "a target" if section == "targets" else "an input"

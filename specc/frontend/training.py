@@ -10,6 +10,7 @@ from specc.diagnostics import Note, Span, SpecError, did_you_mean, nearest
 from specc.frontend.advice import in_language, target_type_help
 from specc.frontend.configure import Environment
 from specc.frontend.layers import GraphBuilder
+from specc.frontend.limits import too_many
 from specc.frontend.scope import Scope
 from specc.frontend.tree import Mapping, Scalar, Sequence, Tree
 from specc.ir.graph import Configured, Graph, Loss, Metric, Node, Training, Value
@@ -72,7 +73,10 @@ class TrainingBuilder:
             self.reporter.error("E0426", "training is a mapping", tree.span, ", ".join(KEYS))
             return None
         meant = self._check_keys(tree)
-        losses = [self._loss(each) for each in _items(tree.get("loss"))]
+        written = _items(tree.get("loss"))
+        if too_many(written, "losses", tree.span, self.reporter):
+            return None
+        losses = [self._loss(each) for each in written]
         if not losses and "loss" not in meant:
             place = tree.key("loss")
             self.reporter.error(
