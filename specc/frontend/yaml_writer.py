@@ -149,7 +149,9 @@ def scalar_text(scalar: Scalar) -> str:
         case Name(name=name):
             return f"${name}"
         case Expression():
-            return _quoted_expression(f"${{{to_text(value)}}}")
+            # Within an expression, '${' can only stand in a text.
+            inner = to_text(value).replace("${", "\\u0024{")
+            return _quoted_expression(f"${{{inner}}}")
         case str():
             return _text(value)
     raise TypeError(f"not a scalar: {value!r}")
