@@ -121,9 +121,9 @@ def _kept(file: Path, digest: str) -> Prelude | None:
 def _keep(file: Path, digest: str, prelude: Prelude) -> None:
     rows = [dataclasses.astuple(each) for each in prelude.definitions.values()]
     text = json.dumps({"digest": digest, "definitions": rows, "imports": prelude.imports})
-    with contextlib.suppress(OSError):  # a full disk makes the next build slower, not wrong
-        with replacing(file) as stream:
-            stream.write(text.encode())
+    # A full disk makes the next build slower, not wrong.
+    with contextlib.suppress(OSError), replacing(file) as stream:
+        stream.write(text.encode())
 
 
 def _read(texts: Iterable[str], sections: Iterable[str]) -> Prelude:
