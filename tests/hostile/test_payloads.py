@@ -1,7 +1,7 @@
 """Names and strings of a spec never become code: whatever they are, the generated file is the same
 program under other names, or the spec is refused by a diagnostic.
 
-``python -m tests.hostile.test_names`` tries every name in every slot, and counts them.
+``python -m tests.hostile.test_payloads`` tries every name in every slot, and counts them.
 """
 
 from __future__ import annotations
