@@ -16,8 +16,8 @@ COMMANDS = (("check",), ("convert",), ("fmt", "--check"))
 FINE = frozenset(
     """
     as_many_layers_as_go block_with_a_long_list byte_order_marks carriage_returns comments
-    doubled_sizes fraction_of_the_language lstm_of_many_steps many_boundaries many_columns many_inputs
-    many_wide_joins number_signs repeat_of_nothing shared_layers unused_on_one_line
+    doubled_sizes fraction_of_the_language lstm_of_many_steps many_boundaries many_columns
+    many_inputs many_wide_joins number_signs repeat_of_nothing shared_layers unused_on_one_line
     unused_parameters unused_values
     """.split()
 )
