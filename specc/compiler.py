@@ -30,11 +30,19 @@ def load_program(
     path: str | Path, sets: Mapping[str, str] | None = None
 ) -> tuple[Program, tuple[Diagnostic, ...]]:
     """The checked program of a spec file, before any pass, and its warnings. Raises SpecError."""
+    _, program, warnings = load_located(path, sets)
+    return program, warnings
+
+
+def load_located(
+    path: str | Path, sets: Mapping[str, str] | None = None
+) -> tuple[Tree, Program, tuple[Diagnostic, ...]]:
+    """As `load_program`, and first the located tree that the program was built from."""
     from specc.frontend.build import build_program
 
     tree = load_tree(path, sets)
     with phase("build the program"):
-        return build_program(tree, str(path))
+        return tree, *build_program(tree, str(path))
 
 
 def compile_program(

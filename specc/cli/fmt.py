@@ -13,6 +13,7 @@ import click
 from specc.cli.boundary import WRONG
 from specc.cli.files import write_text
 from specc.diagnostics import Diagnostic, Source, SpecError
+from specc.diagnostics.visible import visible
 
 STANDARD_INPUT = Path("-")
 
@@ -68,13 +69,18 @@ def _specs(files: tuple[Path, ...]) -> Iterator[Path]:
         if not path.is_dir():
             found[path] = None
             continue
-        for folder, folders, names in os.walk(path):
+        for folder, folders, names in os.walk(path, onerror=_unreadable):
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             for name in sorted(names):
                 inner = Path(folder, name)
                 if inner.suffix in SUFFIXES and inner.is_file() and _is_spec(inner):
                     found[inner] = None
     yield from found
+
+
+def _unreadable(error: OSError) -> None:
+    message = f"the folder '{error.filename}' cannot be read: {error.strerror}"
+    raise SpecError(Diagnostic("E0001", message))
 
 
 def _is_spec(path: Path) -> bool:
@@ -113,8 +119,8 @@ def _format(path: Path, content: bytes, source: Source, check: bool, diff: bool)
         click.echo(text.encode(), nl=False)
     elif changed:
         if not check:
-            write_text(path.resolve(), text)
-        click.echo(source.name)
+            write_text(path, text)
+        click.echo(visible(source.name))
     return changed
 
 
@@ -124,7 +130,7 @@ def _difference(source: Source, text: str) -> str:
     lines = unified_diff(
         source.text.splitlines(keepends=True),
         text.splitlines(keepends=True),
-        source.name,
-        f"{source.name}, formatted",
+        visible(source.name),
+        f"{visible(source.name)}, formatted",
     )
     return "".join(line if line.endswith("\n") else f"{line}\n" for line in lines)

@@ -24,10 +24,8 @@ def load(spec: Path, sets: Mapping[str, str]) -> Program:
 
 def load_located(spec: Path, sets: Mapping[str, str]) -> tuple[Tree, Program]:
     """The located tree of a spec with its checked program, for what shows the spec's own lines."""
-    from specc.compiler import load_tree
-    from specc.frontend.build import build_program
+    from specc import compiler
 
-    tree = load_tree(spec, sets)
-    program, warnings = build_program(tree, str(spec))
+    tree, program, warnings = compiler.load_located(spec, sets)
     print_diagnostics(warnings)
     return tree, program

@@ -26,7 +26,7 @@ def _interval(
     """``{"steps": N}`` of ``200``, ``{"seconds": S}`` of ``30s``, ``5m`` or ``2h``."""
     if value is None:
         return None
-    found = re.fullmatch(r"([1-9]\d*)([smh]?)", value)
+    found = re.fullmatch(r"([1-9]\d{0,8})([smh]?)", value)
     if found is None:
         raise click.BadParameter(f"'{value}' is neither steps (200) nor a time (30s, 5m, 2h)")
     count, unit = int(found[1]), found[2]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,11 +20,6 @@ MAX_RATIO = 200
 """Of larger ones a byte of the file stands for so many at most: what is smaller is a trap, and no
 data that anything could be learnt from."""
 _ENDING = ".npy"
-_DAMAGED = (
-    OSError, ValueError, EOFError, RuntimeError, MemoryError, OverflowError,
-    SyntaxError, zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
-"""What zipfile and NumPy raise for files that are cut off, encrypted, or lie about themselves."""
 
 
 class Archive:
@@ -49,7 +43,10 @@ class Archive:
                 with archive.open(member) as stream:
                     array: NDArray[Any] = np.lib.format.read_array(stream, allow_pickle=False)
                     return array
-            except _DAMAGED as error:
+            except DataProblem:
+                raise
+            except Exception as error:
+                # Whatever zipfile, its decompressors and NumPy's reader of headers make of lies.
                 message = f"{what} cannot be read: {error}"
                 help_text = "arrays of numbers or text are read, Python objects are not"
                 raise DataProblem(message, help_text, code="E0802") from error
@@ -63,7 +60,7 @@ class Archive:
     def _opened(self) -> Iterator[zipfile.ZipFile]:
         try:
             archive = zipfile.ZipFile(self.path)
-        except _DAMAGED as error:
+        except Exception as error:
             message = f"{self.path.name} is not an npz archive"
             raise DataProblem(message, "write it with numpy.savez", code="E0802") from error
         with archive:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from specc.data.loading import Dataset
 from specc.data.spec import DataSpec
 from specc.diagnostics import Diagnostic, Note, Span
+from specc.frontend.suspicious.flow import Flow
 from specc.ir.graph import Configured, Loss, Program, Value
 
 MAX_CLASSES = 1000
@@ -120,8 +121,7 @@ def _unreachable(program: Program, data: DataSpec, dataset: Dataset) -> Iterator
     for loss in program.training.losses if program.training else ():
         if "from_logits" in loss.node.attributes and loss.node["from_logits"]:
             continue
-        makers = (n for n in program.graph.nodes if any(v is loss.prediction for v in n.outputs))
-        last = next(makers, None)
+        last = Flow(program.graph).maker(loss.prediction)
         target = dataset.train.targets[loss.target.name]
         if last is None or last.op not in _RANGES or target.dtype.kind != "f" or not target.size:
             continue

@@ -79,6 +79,8 @@ class ProgramBuilder:
         self.tree, self.origin = tree, origin
         self.reporter = Reporter()
         self.environment: dict[str, Any] = {}
+        # They are there from the start, for who looks at what was built of a broken spec.
+        self.scope, self.target_scope = Scope(self.environment), Scope(self.environment)
         self.settings: dict[str, Any] = {}
         # The sections that stand there under another name.
         self.meant: set[str] = set()
@@ -97,10 +99,9 @@ class ProgramBuilder:
         conventions = self.settings["conventions"]
         blocks = check_blocks(self.tree, self.reporter)
         self.graphs = GraphBuilder(self.reporter, conventions, self.settings["layout"], blocks)
-        scope = self.scope = Scope(self.environment)
+        scope, target_scope = self.scope, self.target_scope
         inputs = self._declared("inputs", scope)
         scope.previous = self._first(scope)
-        target_scope = self.target_scope = Scope(self.environment)
         targets = self._declared("targets", target_scope)
         self._distinct(inputs, targets)
         entries_of(self.tree, "shared", self.reporter)

@@ -60,7 +60,10 @@ class Wiring:
         if scope.inner:
             known = ", ".join(f"'{each}'" for each in names)
             return f"a block sees its own inputs and layers only, here {known}"
-        return f"{did_you_mean(name, names)}; what a network takes is declared in inputs"
+        known = did_you_mean(name, names)
+        takes = "what a network takes is declared in inputs"
+        declared = "a target is declared in targets" if what == "target" else takes
+        return f"{known}; {declared}" if known else declared
 
     def too_early(self, name: str, span: Span, defined: Span) -> None:
         """Refuses a name that is defined further below."""

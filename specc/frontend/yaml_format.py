@@ -24,7 +24,6 @@ WIDTH = 120
 _APART = frozenset({"blocks", "layers", "training", "data"})
 """Sections that have a blank line above them."""
 
-_OTHER_BREAKS = re.compile("[\x85\u2028\u2029]")
 _SPACE = " \t\n"  # what YAML takes for space; Python takes more
 _PROPERTIES = re.compile(r"(?:[&!]\S*\s+)+")
 _BLOCK_SCALAR = re.compile(r"([|>]-?)[ \t]*(#[^\n]*)?\n(.*)", re.DOTALL)
@@ -53,13 +52,10 @@ class _Node:
 def format_yaml(source: Source) -> str:
     """The text in one style, for a text that ``read_yaml`` reads without an error.
 
-    A text with line separators of YAML 1.1 that no editor shows as such, or with texts of several
-    lines whose indentation is written as a number, is left as it is.
+    A text with texts of several lines whose indentation is written as a number is left as it is.
     """
     import yaml
 
-    if _OTHER_BREAKS.search(source.text):
-        return source.text
     events = list(yaml.parse(source.text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
     root, starts = _build(events, source.text)
     if root is None:

@@ -118,9 +118,15 @@ def run(
                 campaign.add(outcome)
                 if outcome.failure is not None:
                     crew = crews.get()
-                    found = _write(outcome, crew, scratch, folder, backends, small)
+                    try:
+                        found = _write(outcome, crew, scratch, folder, backends, small)
+                    except KeyboardInterrupt:
+                        found = _write(outcome, crew, scratch, folder, backends, small=False)
+                        campaign.failures.append(found)
+                        raise
+                    finally:
+                        crews.put(crew)  # a thread that waits for one could not end
                     campaign.failures.append(found)
-                    crews.put(crew)
                 campaign.seconds = time.monotonic() - begun
                 if on_case is not None:
                     on_case(outcome)

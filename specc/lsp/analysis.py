@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import field
 from functools import cached_property
 from pathlib import Path
@@ -151,11 +152,12 @@ def _too_large(source: Source) -> tuple[Diagnostic, ...]:
 
 
 def _check_part(tree: Mapping) -> tuple[Diagnostic, ...]:
-    from specc.frontend.configure import Reporter
+    from specc.frontend.configure import Reporter, TooManyErrors
     from specc.frontend.declarations import check_blocks
 
     reporter = Reporter()
-    check_blocks(tree, reporter)
+    with suppress(TooManyErrors):  # they are all in the reporter
+        check_blocks(tree, reporter)
     return reporter.in_order(tree.span)
 
 
@@ -166,9 +168,8 @@ def _build(tree: Mapping, found: Analysis) -> tuple[Diagnostic, ...]:
 
     builder = ProgramBuilder(tree, str(found.path))
     try:
-        builder.build()
-    except TooManyErrors:
-        pass  # they are all in the reporter
+        with suppress(TooManyErrors):  # they are all in the reporter
+            builder.build()
     except SpecError as error:
         return (*builder.reporter.in_order(tree.span), *error.diagnostics)
     for graph in _graphs(builder.scope.nodes):

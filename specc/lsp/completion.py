@@ -40,7 +40,6 @@ _STATEMENTS = {
     ).split(),
     "body": ["input", "layer", "output"],
 }
-_TYPES = ("float", "int", "bool")
 
 
 def place_at(analysis: Analysis, offset: int) -> Place | None:

@@ -83,7 +83,7 @@ class Server(LanguageServer):
 
     def closed(self, uri: str) -> None:
         """Forgets a document, and takes back what was said of it."""
-        self._edits += 1
+        self.changed(uri)  # for those that include it: its text is that of the file again
         self._analyses.pop(uri, None)
         if uri in self._waiting:
             self._waiting.pop(uri).cancel()

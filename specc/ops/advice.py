@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from specc.ir.dims import product
 from specc.ir.types import TensorType
 
@@ -13,8 +15,10 @@ def count(number: object, noun: str) -> str:
 
 def divisors_near(number: int, wrong: int) -> str:
     """The divisors of a number right below and above one that is none: ``8 or 16``."""
-    below = next((each for each in range(min(wrong, number), 0, -1) if number % each == 0), None)
-    above = next((each for each in range(wrong + 1, number + 1) if number % each == 0), None)
+    small = [each for each in range(1, math.isqrt(number) + 1) if number % each == 0]
+    divisors = {*small, *(number // each for each in small)}
+    below = max((each for each in divisors if each < wrong), default=None)
+    above = min((each for each in divisors if each > wrong), default=None)
     return " or ".join(str(each) for each in (below, above) if each is not None)
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,8 @@ import numpy as np
 Arrays = dict[str, Any]
 Replacing = Callable[[Path], contextlib.AbstractContextManager[Any]]
 NAME, PREVIOUS = "checkpoint.npz", "checkpoint.previous.npz"
+_DRAFT = re.compile(r"\..+\.(npz|json|yaml|py|safetensors)\.([0-9a-f]{12}|\d+)")
+"""Names of files that are being written: of `specc.atomic`, and of safetensors by process."""
 _ABOUT = ("key", "step", "seconds", "history", "totals")
 
 
@@ -84,6 +87,8 @@ def read(path: Path, key: str | None = None) -> Checkpoint:
         found = Checkpoint(**about)
     except OSError as error:
         raise DamagedError(error.strerror or str(error)) from None
+    except MemoryError:
+        raise  # it says nothing about the file
     except Exception as error:
         # Whatever the readers of zip, npy and JSON make of bytes that are not what was written.
         raise DamagedError(f"it is damaged: {error}") from None
@@ -149,5 +154,5 @@ def discard(folder: Path) -> None:
 def sweep(folder: Path) -> None:
     """Removes what a process that died was writing in ``folder``: files without their names yet."""
     for draft in folder.glob(".*"):
-        if draft.is_file():
+        if draft.is_file() and _DRAFT.fullmatch(draft.name):
             draft.unlink(missing_ok=True)

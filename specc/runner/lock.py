@@ -18,7 +18,7 @@ PATIENCE = 10.0
 
 @contextlib.contextmanager
 def locked(folder: Path, shown: Path) -> Iterator[int]:
-    """Holds the lock of a folder, whose file descriptor it yields, and removes it in the end.
+    """Holds the lock of a folder, whose file descriptor it yields.
 
     The system lets go of the lock when the last process that has the descriptor is gone, however it
     ended. Raises SpecError: E1013, which names the process, if another one has it, and E1006 if the

@@ -48,16 +48,12 @@ class Place:
         shutil.rmtree(old, ignore_errors=True)
 
     def finish(self) -> None:
-        """Makes a run whose files are all written the one at its place."""
-        try:
-            complete(self.final, self.path)
-        except OSError as error:
-            problem = error.strerror or str(error)
-            raise SpecError(Diagnostic("E1006", f"cannot write {self.final}: {problem}")) from None
+        """Makes a run whose files are all written the one at its place. Raises SpecError."""
+        complete(self.final, self.path)
 
     @property
     def kept(self) -> bool:
-        """Whether there is a checkpoint, or anything finished, to go on from."""
+        """Whether there is a checkpoint to go on from."""
         return any(
             (folder / name).exists()
             for folder in backends_of(self.path)
@@ -69,8 +65,8 @@ class Place:
 def new_run(path: Path, overwrite: bool = False) -> Iterator[Place]:
     """A new run for ``path``: the body writes its files, begins, trains, writes more and finishes.
 
-    If the body fails before there is a checkpoint, nothing is left of the run. What was at ``path``
-    stays until the end.
+    If the body fails before there is a checkpoint, nothing is left of the run. A finished run that
+    was at ``path`` stays until the end; an unfinished one is given up when the body begins.
     """
     settle(path)
     refuse_existing(path, overwrite)
@@ -150,9 +146,18 @@ def refuse_existing(path: Path, overwrite: bool) -> None:
 
 
 def is_complete(place: Path) -> bool:
-    """Whether there is a run, and the run of every backend is finished."""
+    """Whether there is a run, and the run of every backend is finished or cannot be read."""
     found = backends_of(place)
     return bool(found) and all(map(is_finished, found))
+
+
+def _is_proved_complete(place: Path) -> bool:
+    """Whether there is a run, and every backend's says that it is finished."""
+    try:
+        found = [read_run(folder) for folder in backends_of(place)]
+    except SpecError:
+        return False
+    return bool(found) and all(run.finished for run in found)
 
 
 def next_to(path: Path) -> Path:
@@ -162,31 +167,44 @@ def next_to(path: Path) -> Path:
 
 
 def complete(path: Path, home: Path) -> None:
-    """Removes what only training needs, and moves a finished run to its place."""
-    for folder in backends_of(home):
-        checkpoint.discard(folder)
-    (home / lock.NAME).unlink(missing_ok=True)
+    """Removes what only training needs, and moves a finished run to its place. Raises SpecError."""
     whole = path.absolute()
-    if home != whole:
-        old = _replaced(path)
-        if whole.exists():
-            os.replace(whole, old)
-        os.replace(home, whole)
-        shutil.rmtree(old, ignore_errors=True)
+    try:
+        for folder in backends_of(home):
+            checkpoint.discard(folder)
+        if home != whole:
+            if whole.exists():
+                _drop(_replaced(path))
+                os.replace(whole, _replaced(path))
+            os.replace(home, whole)
+            _drop(_replaced(path))
+        # Last of all: until then nobody else may do the same.
+        (whole / lock.NAME).unlink(missing_ok=True)
+    except OSError as error:
+        problem = error.strerror or str(error)
+        raise SpecError(Diagnostic("E1006", f"cannot write {path}: {problem}")) from None
 
 
 def settle(path: Path) -> None:
     """Does what a process that was killed could not do any more, and removes what it left."""
     whole = path.absolute()
     for home in (whole, next_to(path)):
-        if home.exists() and is_complete(home) and not lock.holder(home):
+        if home.exists() and _is_proved_complete(home) and not lock.holder(home):
             complete(path, home)
     if whole.exists():
-        shutil.rmtree(_replaced(path), ignore_errors=True)
+        _drop(_replaced(path))
     for draft in whole.parent.glob(f".{whole.name}.*"):
         process = draft.name.removeprefix(f".{whole.name}.").removesuffix(".old")
         if process.isdigit() and not lock.alive(int(process)):
             shutil.rmtree(draft, ignore_errors=True)
+
+
+def _drop(old: Path) -> None:
+    """Removes a run that has been replaced; of one that a link led to, the link."""
+    if old.is_symlink():
+        old.unlink()
+    else:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def _replaced(path: Path) -> Path:

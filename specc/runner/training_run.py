@@ -137,7 +137,8 @@ class TrainingRun:
         # Where the disk is full the run goes as one that was killed, and can be gone on with too.
         with contextlib.suppress(SpecError):
             for name, run in self.runs.items():
-                self.runs[name] = run_folder.update(run, {"state": state})
+                if not run.finished:  # else only its move is missing, which the next command makes
+                    self.runs[name] = run_folder.update(run, {"state": state})
 
     def _diagnosis(self, error: BrokenDownError) -> Diagnostic:
         if error.report is None:
@@ -150,7 +151,9 @@ class TrainingRun:
         if not self.kept:
             return diagnostic
         steps = ", ".join(f"{step} steps on {name}" for name, step in self.kept.items())
-        kept = f"what was trained is kept in {self.request.place}: {steps}"
+        replaces = self.place.path != self.place.final.absolute()
+        where = self.place.path if replaces else self.request.place
+        kept = f"what was trained is kept in {where}: {steps}"
         if diagnostic.code == "E1011":
             note = f"{kept}; evaluate and predict take it with --unfinished"
         else:
@@ -246,10 +249,10 @@ def go_on(place: Place, request: Request) -> tuple[TrainingRun, tuple[Diagnostic
     for run in sorted(found, key=lambda run: settings["backends"].index(run.backend)):
         last, bad = run.checkpoint()
         warnings += run_folder.damaged(bad)
-        for path in bad:
-            path.unlink()  # the next checkpoint must not keep a damaged file as the one before
         if last is not None:
             kept[run.backend] = last.step
+            for path in bad:
+                path.unlink()  # the next checkpoint must not keep a damaged file as the one before
         runs[run.backend] = run_folder.update(run, {"state": RUNNING})
     return TrainingRun(request, place, experiment, runs, kept), tuple(warnings)
 

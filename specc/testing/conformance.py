@@ -270,8 +270,9 @@ def goes_on_where_it_stopped(subject: Subject) -> None:
     subject.start()
     worker = subject.team.workers[subject.backend]
     count = len(next(iter(subject.parts["train"]["inputs"].values())))
-    plan = {"epochs": 2, "batch_size": max(1, count * 3 // 5), "key": "", "every": {}}
-    ends = []
+    size = max(1, count * 3 // 5)
+    plan = {"epochs": 2, "batch_size": size, "key": "", "every": {}}
+    ends, stops = [], 0
     for name in ("whole", "in-steps"):
         folder = subject.folder / name
         folder.mkdir(exist_ok=True)
@@ -279,8 +280,11 @@ def goes_on_where_it_stopped(subject: Subject) -> None:
         while reached["stopped"]:
             worker.ask("build", dtype="float64")
             reached = worker.ask("train", folder=str(folder), **plan)
+            stops += reached["stopped"]
         ends.append((worker.ask("parameters"), worker.ask("state"), reached["history"]))
         worker.stop()  # from now on after each step
+    steps = 2 * -(-count // size)
+    assert stops == steps, f"a training of {steps} steps stopped {stops} times"
     for what, one, other in zip(("parameters", "state", "history"), *ends, strict=True):
         for name in one:
             same = np.array_equal(one[name], other[name], equal_nan=True)

@@ -373,6 +373,14 @@ async def test_included_files_are_taken_from_the_editor(
     assert "parts." in document.text_of(broken.range)
 
 
+async def test_more_mistakes_than_are_shown(open_text: Open) -> None:
+    """They are too many before any layer is looked at, in a spec and in what others include."""
+    sections = "".join(f"odd{index}: 1\n" for index in range(150))
+    assert len(await open_text("net.yaml", f"specc: 1\n{sections}").diagnostics()) >= 100
+    blocks = "".join(f"  {index}: 1\n" for index in range(150))
+    assert len(await open_text("parts.yaml", f"blocks:\n{blocks}").diagnostics()) >= 100
+
+
 @pytest.mark.parametrize(
     "odd", ["\U0001f642", "\u6f22\u5b57", "e\u0301", "\U0001f642\u6f22\U0001f642"]
 )

@@ -112,6 +112,41 @@ def test_a_run_belongs_to_one_process(spec):
     assert finish(process)[0] == 143
 
 
+def test_what_cannot_be_read_is_not_taken_for_finished(spec):
+    interrupted()
+    about = Path("runs/net", ABOUT)
+    text = about.read_text()
+    about.write_text("{")
+    for options in (["--resume"], []):
+        specc("train", str(spec), *options, code=1)
+        assert Path("runs/net", checkpoint.NAME).exists()
+    about.write_text(text)
+    assert json.loads(specc("evaluate", "runs/net", "--unfinished", "--json"))["scores"]
+
+
+def test_a_run_behind_a_link_is_replaced_as_often_as_asked(spec):
+    specc("train", str(spec))
+    Path("large").mkdir()
+    Path("runs/net").rename("large/net")
+    Path("runs/net").symlink_to(Path("large/net").absolute())
+    # An earlier version left such a link.
+    Path("runs/.net.replaced").symlink_to(Path("large/net").absolute())
+    for _ in range(2):
+        specc("train", str(spec), "--overwrite")
+        assert open_run(Path("runs/net")).finished
+        assert [each.name for each in Path("runs").iterdir()] == ["net"]
+    assert open_run(Path("large/net")).finished
+
+
+def test_files_of_others_stay(spec):
+    specc("train", str(spec))
+    note, draft = Path("runs/net/.notes"), Path("runs/net/.checkpoint.npz.0123456789ab")
+    for each in (note, draft):
+        each.write_text("mine")
+    specc("train", str(spec), code=1)  # there is a run
+    assert note.exists() and not draft.exists()
+
+
 def test_workers_end_with_their_parent(spec):
     process = begun()
     running = workers(process)

@@ -96,6 +96,13 @@ def test_a_layer_is_inferred_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert len(calls) == 1, "all passes share a body"
 
 
+def test_advice_about_large_sizes_is_quick(tmp_path: Path) -> None:
+    """Divisors of an odd number of this size are not found by trying one after the other."""
+    text = HEAD.replace("[8]", "[8, 1099511627689]") + "layers: [{conv1d: {filters: 2, "
+    with pytest.raises(SpecError, match="1099511627689"):
+        load_program(written(tmp_path, f"{text}kernel_size: 1, groups: 2}}}}]\n"))
+
+
 @pytest.mark.parametrize("spec", [chain, repeat])
 def test_the_largest_network_compiles(tmp_path: Path, spec) -> None:
     program, _ = load_program(written(tmp_path, spec(MAX_LAYERS)))
