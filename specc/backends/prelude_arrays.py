@@ -32,7 +32,7 @@ def rows_of(arrays: Mapping[str, Any], rows: Any) -> dict[str, Any]:
     return {name: array[rows] for name, array in arrays.items()}
 
 
-def means(totals: dict[str, Any]) -> dict[str, float]:
+def epoch_means(totals: dict[str, Any]) -> dict[str, float]:
     """An epoch's means from its sums; reading them waits for the device."""
     count = totals.pop("samples", 1)
     return {name: float(total) / count for name, total in totals.items()}

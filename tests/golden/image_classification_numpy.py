@@ -14,7 +14,7 @@ import os
 import re
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import numpy as np
 
@@ -64,10 +64,7 @@ def batch_norm_inference(x, gamma, beta, mean, variance, axes, epsilon):
 
 
 def update_statistics(moving_mean, moving_variance, mean, variance, keep):
-    """Moves the running statistics towards those of a batch, in place; ``keep`` of the old stays.
-
-    Raises ValueError where that does not exist.
-    """
+    """Moves running statistics towards those of a batch, in place; ``keep`` of the old stays."""
     moving_mean *= keep
     moving_mean += (1 - keep) * mean
     moving_variance *= keep
@@ -204,14 +201,12 @@ def conv2d_kernel_gradient(x, dy, kernel_shape, strides=(1, 1), padding=((0, 0),
 
     The patches' matrix, transposed, times dy: the sum over the quarters of the batch.
     """
-    quarter = -(-len(x) // 4)
-    parts = [slice(start, start + quarter) for start in range(0, len(x), quarter)]
 
     def gradient(part):
         images = padded_images(x[part], padding) if np.any(padding) else x[part]
         return correlate(images, dy[part], kernel_shape, strides, (1, 1))
 
-    first, *others = map_parts(gradient, parts)
+    first, *others = map_parts(gradient, quarters(len(x)))
     for other in others:
         first += other
     return np.asarray(first)
@@ -319,13 +314,6 @@ def empty(shape, dtype):
     return np.ndarray(shape, dtype, block)
 
 
-def row_parts(x):
-    """Slices of the rows of x (M, S), each of as many as hold 2**17 numbers."""
-    rows = max(1, 2**17 // x.shape[1])
-    for start in range(0, len(x), rows):
-        yield slice(start, start + rows)
-
-
 def channel_rows(x):
     """x (N, ..., C) as (M, S), a whole number of pixels in a row: short rows are slow."""
     pixels = x.shape[-2] if x.ndim > 2 else 1
@@ -353,7 +341,7 @@ def channel_norm(x, gamma, beta, epsilon):
         np.multiply(normalized[part], normalized[part], out=y[part])
         return sum_of_pixels(y[part], channels)
 
-    parts = list(row_parts(rows))
+    parts = list(sample_parts(rows))
     mean = sum(map_parts(lambda part: sum_of_pixels(rows[part], channels), parts)) / count
     means = np.tile(mean, pixels)
     variance = sum(map_parts(squares, parts)) / count
@@ -394,7 +382,7 @@ def channel_norm_gradient(dy, normalized, gamma, inverse_deviation, out=None):
         dx[part] -= product
         dx[part] *= scale
 
-    parts = list(row_parts(rows))
+    parts = list(sample_parts(rows))
     dgamma, dbeta = np.sum(map_parts(sums, parts), axis=0)
     common, along = np.tile(dbeta / count, pixels), np.tile(dgamma / count, pixels)
     scale = np.tile(inverse_deviation if gamma is None else inverse_deviation * gamma, pixels)
@@ -415,9 +403,7 @@ def multiply(a, b, into):
         else:
             np.matmul(a, b[:, part], out=into[:, part])
 
-    longer = max(rows, columns)
-    quarter = -(-longer // 4)
-    map_parts(compute, [slice(start, start + quarter) for start in range(0, longer, quarter)])
+    map_parts(compute, quarters(max(rows, columns)))
 
 
 def affine(x, kernel, bias=None):
@@ -512,11 +498,14 @@ def map_on_threads(work, parts):
     shared = [work, iter(enumerate(parts)), results]
     count = min(THREADS, len(parts)) - 1
     jobs = [helpers(os.getpid()).submit(take_parts, shared) for _ in range(count)]
-    take_parts(shared)
-    for job in jobs:
-        if not job.cancel():  # it has begun
-            job.result()
-    shared.clear()  # a job that was cancelled stays in its queue for a while, but keeps no array
+    try:
+        take_parts(shared)
+    finally:
+        begun = [job for job in jobs if not job.cancel()]
+        wait(begun)  # nobody works on after an error
+        shared.clear()  # a job that was cancelled stays in its queue, but keeps no array
+    for job in begun:
+        job.result()
     return results
 
 
@@ -525,6 +514,12 @@ def take_parts(shared):
     work, waiting, results = shared
     for index, part in waiting:
         results[index] = work(part)
+
+
+def quarters(count):
+    """Four slices of that many rows, or fewer."""
+    size = max(1, -(-count // 4))
+    return [slice(start, start + size) for start in range(0, max(count, 1), size)]
 
 
 def sample_parts(x):
@@ -1434,12 +1429,6 @@ def initial_parameters(seed=SEED):
 
 
 # Training ---------------------------------------------------------------------------------------
-def means(totals):
-    """An epoch's means from its sums; reading them waits for the device."""
-    count = totals.pop("samples", 1)
-    return {name: float(total) / count for name, total in totals.items()}
-
-
 def build(seed=SEED, dtype=DTYPE, device=None):
     """The network with the spec's initial parameters."""
     if device not in (None, "cpu"):

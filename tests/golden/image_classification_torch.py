@@ -469,12 +469,6 @@ LAYOUTS = {
 }
 
 
-def means(totals):
-    """An epoch's means from its sums; reading them waits for the device."""
-    count = totals.pop("samples", 1)
-    return {name: float(total) / count for name, total in totals.items()}
-
-
 def tensors_of(model):
     """(path, tensors, layout) of every parameter and running statistic of the spec."""
     for path, module in model.named_modules():

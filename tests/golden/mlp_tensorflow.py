@@ -11,11 +11,11 @@ import os
 from functools import partial, reduce
 
 import numpy as np
-import tensorflow as tf
 
-os.environ["KERAS_BACKEND"] = "tensorflow"  # read when keras is first imported
+os.environ["KERAS_BACKEND"] = "tensorflow"  # read when TensorFlow imports Keras
 
 import keras
+import tensorflow as tf
 
 if keras.backend.backend() != "tensorflow":
     raise ImportError(
@@ -318,7 +318,8 @@ class Trainer:
         self.totals = {}
         trained = {p: each.value for p, each in variables_of(model).items() if each.trainable}
         self.paths, self.parameters = list(trained), list(trained.values())
-        self.optimizer = Optimizer(self.parameters)
+        with tf.device(model.device):
+            self.optimizer = Optimizer(self.parameters)
         self.graphs = {}
 
     def compiled(self, function, *arguments):

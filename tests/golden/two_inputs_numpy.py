@@ -13,7 +13,7 @@ import os
 import re
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import numpy as np
 
@@ -181,14 +181,12 @@ def conv2d_kernel_gradient(x, dy, kernel_shape):
 
     The patches' matrix, transposed, times dy: the sum over the quarters of the batch.
     """
-    quarter = -(-len(x) // 4)
-    parts = [slice(start, start + quarter) for start in range(0, len(x), quarter)]
 
     def gradient(part):
         images = x[part]
         return correlate(images, dy[part], kernel_shape, (1, 1), (1, 1))
 
-    first, *others = map_parts(gradient, parts)
+    first, *others = map_parts(gradient, quarters(len(x)))
     for other in others:
         first += other
     return np.asarray(first)
@@ -274,9 +272,7 @@ def multiply(a, b, into):
         else:
             np.matmul(a, b[:, part], out=into[:, part])
 
-    longer = max(rows, columns)
-    quarter = -(-longer // 4)
-    map_parts(compute, [slice(start, start + quarter) for start in range(0, longer, quarter)])
+    map_parts(compute, quarters(max(rows, columns)))
 
 
 def affine(x, kernel, bias=None, *, relu=False):
@@ -373,11 +369,14 @@ def map_on_threads(work, parts):
     shared = [work, iter(enumerate(parts)), results]
     count = min(THREADS, len(parts)) - 1
     jobs = [helpers(os.getpid()).submit(take_parts, shared) for _ in range(count)]
-    take_parts(shared)
-    for job in jobs:
-        if not job.cancel():  # it has begun
-            job.result()
-    shared.clear()  # a job that was cancelled stays in its queue for a while, but keeps no array
+    try:
+        take_parts(shared)
+    finally:
+        begun = [job for job in jobs if not job.cancel()]
+        wait(begun)  # nobody works on after an error
+        shared.clear()  # a job that was cancelled stays in its queue, but keeps no array
+    for job in begun:
+        job.result()
     return results
 
 
@@ -386,6 +385,12 @@ def take_parts(shared):
     work, waiting, results = shared
     for index, part in waiting:
         results[index] = work(part)
+
+
+def quarters(count):
+    """Four slices of that many rows, or fewer."""
+    size = max(1, -(-count // 4))
+    return [slice(start, start + size) for start in range(0, max(count, 1), size)]
 
 
 def sample_parts(x):

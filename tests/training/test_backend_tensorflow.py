@@ -72,8 +72,9 @@ training {
 
 
 def run(*command: str | Path) -> str:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    environment.pop("KERAS_BACKEND", None)
+    # The file selects Keras' backend, whatever the shell says.
+    own = {"KERAS_BACKEND": "torch", "OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    environment = {**os.environ, **own}
     done = subprocess.run(
         [sys.executable, *map(str, command)],
         capture_output=True,

@@ -30,14 +30,15 @@ PRELUDE = (
 )
 IMPORTS = {
     "np": "import numpy as np",
-    "tf": "import tensorflow as tf",
-    # Keras itself is imported by the lines below, which take os.
+    # Both are imported by the lines below, which take os.
+    "tf": "import os",
     "keras": "import os",
 }
 IMPORT_KERAS = """\
-os.environ["KERAS_BACKEND"] = "tensorflow"  # read when keras is first imported
+os.environ["KERAS_BACKEND"] = "tensorflow"  # read when TensorFlow imports Keras
 
 import keras
+import tensorflow as tf
 
 if keras.backend.backend() != "tensorflow":
     raise ImportError(

@@ -202,7 +202,8 @@ class Trainer:
         self.totals: dict[str, Any] = {}
         trained = {p: each.value for p, each in variables_of(model).items() if each.trainable}
         self.paths, self.parameters = list(trained), list(trained.values())
-        self.optimizer = Optimizer(self.parameters)
+        with tf.device(model.device):
+            self.optimizer = Optimizer(self.parameters)
         self.graphs: dict[tuple[str, int, int | None], Any] = {}
 
     def compiled(self, function: Callable[..., Any], *arguments: Any) -> Any:

@@ -28,7 +28,7 @@ from specc.backends.emitted import (
     to_outputs,
     total_loss,
 )
-from specc.backends.prelude_arrays import Arrays, check_names, means, rows_of, slices
+from specc.backends.prelude_arrays import Arrays, check_names, epoch_means, rows_of, slices
 from specc.backends.prelude_shared import batch_order
 
 from .emitted import TRAINED
@@ -216,7 +216,7 @@ class Trainer:
                 add_batch(self.totals, loss, raw, expected)
                 if on_step is not None:
                     on_step(step=self.steps - 1, epoch=epoch, loss=loss)
-            logs = means(self.totals)
+            logs = epoch_means(self.totals)
             self.totals = {}
             if validation is not None:
                 scores = self.evaluate(*validation, batch_size=batch_size)
@@ -237,7 +237,7 @@ class Trainer:
             expected = rows_of(y, rows)
             loss, raw = score(self.model.parameters, rows_of(x, rows), expected)
             add_batch(totals, loss, raw, expected)
-        return means(totals)
+        return epoch_means(totals)
 
     def state(self) -> Arrays:
         """The optimizer's slots by parameter, and the step: flat and neutral."""

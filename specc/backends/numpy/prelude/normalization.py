@@ -258,10 +258,10 @@ def update_statistics(
     keep: float,
     count: int = 0,
 ) -> None:
-    """Moves the running statistics towards those of a batch, in place; ``keep`` of the old stays.
+    """Moves running statistics towards those of a batch, in place; ``keep`` of the old stays.
 
-    With a count of values per feature the variance becomes the unbiased one. Raises ValueError
-    where that does not exist.
+    With a count of values per feature the variance becomes the unbiased one, and one that does
+    not exist a ValueError.
     """
     if count == 1:
         raise ValueError("batch normalization needs more than 1 value per feature to train")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from specc.backends.numpy.prelude_fast.memory import empty
-from specc.backends.numpy.prelude_fast.threads import map_parts
+from specc.backends.numpy.prelude_fast.threads import map_parts, quarters
 
 
 def image_parts(count: int, size: int) -> Iterator[slice]:
@@ -157,14 +157,12 @@ def conv2d_kernel_gradient(
 
     The patches' matrix, transposed, times dy: the sum over the quarters of the batch.
     """
-    quarter = -(-len(x) // 4)
-    parts = [slice(start, start + quarter) for start in range(0, len(x), quarter)]
 
     def gradient(part: slice) -> np.ndarray:
         images = padded_images(x[part], padding) if np.any(padding) else x[part]
         return correlate(images, dy[part], kernel_shape, strides, dilation)
 
-    first, *others = map_parts(gradient, parts)
+    first, *others = map_parts(gradient, quarters(len(x)))
     for other in others:
         first += other
     return np.asarray(first)

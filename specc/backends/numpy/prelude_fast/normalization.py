@@ -1,18 +1,9 @@
 """Normalization over the last axis or by it, in parts that stay in the cache."""
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from specc.backends.numpy.prelude_fast.memory import empty
-from specc.backends.numpy.prelude_fast.threads import map_parts
-
-
-def row_parts(x: np.ndarray) -> Iterator[slice]:
-    """Slices of the rows of x (M, S), each of as many as hold 2**17 numbers."""
-    rows = max(1, 2**17 // x.shape[1])
-    for start in range(0, len(x), rows):
-        yield slice(start, start + rows)
+from specc.backends.numpy.prelude_fast.threads import map_parts, sample_parts
 
 
 def channel_rows(x: np.ndarray) -> np.ndarray:
@@ -44,7 +35,7 @@ def channel_norm(
         np.multiply(normalized[part], normalized[part], out=y[part])
         return sum_of_pixels(y[part], channels)
 
-    parts = list(row_parts(rows))
+    parts = list(sample_parts(rows))
     mean = sum(map_parts(lambda part: sum_of_pixels(rows[part], channels), parts)) / count
     means = np.tile(mean, pixels)
     variance = sum(map_parts(squares, parts)) / count
@@ -91,7 +82,7 @@ def channel_norm_gradient(
         dx[part] -= product
         dx[part] *= scale
 
-    parts = list(row_parts(rows))
+    parts = list(sample_parts(rows))
     dgamma, dbeta = np.sum(map_parts(sums, parts), axis=0)
     common, along = np.tile(dbeta / count, pixels), np.tile(dgamma / count, pixels)
     scale = np.tile(inverse_deviation if gamma is None else inverse_deviation * gamma, pixels)
@@ -122,7 +113,7 @@ def last_axis_norm(
         if beta is not None:
             y[part] += beta
 
-    map_parts(normalize, row_parts(rows))
+    map_parts(normalize, sample_parts(rows))
     deviations = inverse_deviation.reshape(*x.shape[:-1], 1)
     return y.reshape(x.shape), normalized.reshape(x.shape), deviations
 
@@ -155,5 +146,5 @@ def last_axis_norm_gradient(
         slope *= deviations[part]
         return sums
 
-    dgamma, dbeta = np.sum(map_parts(gradient, row_parts(rows)), axis=0)
+    dgamma, dbeta = np.sum(map_parts(gradient, sample_parts(rows)), axis=0)
     return dx.reshape(dy.shape), dgamma, dbeta

@@ -3,7 +3,7 @@
 import numpy as np
 
 from specc.backends.numpy.prelude_fast.memory import empty
-from specc.backends.numpy.prelude_fast.threads import map_parts, sample_parts
+from specc.backends.numpy.prelude_fast.threads import map_parts, quarters, sample_parts
 
 
 def multiply(a: np.ndarray, b: np.ndarray, into: np.ndarray) -> None:
@@ -19,9 +19,7 @@ def multiply(a: np.ndarray, b: np.ndarray, into: np.ndarray) -> None:
         else:
             np.matmul(a, b[:, part], out=into[:, part])
 
-    longer = max(rows, columns)
-    quarter = -(-longer // 4)
-    map_parts(compute, [slice(start, start + quarter) for start in range(0, longer, quarter)])
+    map_parts(compute, quarters(max(rows, columns)))
 
 
 def affine(

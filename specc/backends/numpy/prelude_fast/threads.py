@@ -4,7 +4,7 @@ import ctypes
 import functools
 import os
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 import numpy as np
@@ -62,11 +62,14 @@ def map_on_threads(work: Callable[[Any], Any], parts: list[Any]) -> list[Any]:
     shared = [work, iter(enumerate(parts)), results]
     count = min(THREADS, len(parts)) - 1
     jobs = [helpers(os.getpid()).submit(take_parts, shared) for _ in range(count)]
-    take_parts(shared)
-    for job in jobs:
-        if not job.cancel():  # it has begun
-            job.result()
-    shared.clear()  # a job that was cancelled stays in its queue for a while, but keeps no array
+    try:
+        take_parts(shared)
+    finally:
+        begun = [job for job in jobs if not job.cancel()]
+        wait(begun)  # nobody works on after an error
+        shared.clear()  # a job that was cancelled stays in its queue, but keeps no array
+    for job in begun:
+        job.result()
     return results
 
 
@@ -75,6 +78,12 @@ def take_parts(shared: list[Any]) -> None:
     work, waiting, results = shared
     for index, part in waiting:
         results[index] = work(part)
+
+
+def quarters(count: int) -> list[slice]:
+    """Four slices of that many rows, or fewer."""
+    size = max(1, -(-count // 4))
+    return [slice(start, start + size) for start in range(0, max(count, 1), size)]
 
 
 def sample_parts(x: np.ndarray) -> Iterator[slice]:
